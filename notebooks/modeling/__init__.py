@@ -1,0 +1,1 @@
+"""What the notebooks share: reading tables, holding rows out, the estimators, measuring, figures, export."""

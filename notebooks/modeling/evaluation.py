@@ -1,0 +1,93 @@
+"""Measuring predictions: metrics, their bootstrap intervals, a baseline, and the comparison with the champion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn import metrics as sk
+
+from modeling.dataset import Task
+from service.bundle import Metric, Verdict
+
+Array = npt.NDArray[Any]
+Measure = Callable[[Array, Array], dict[str, float]]
+
+HEADLINE = {"classification": "accuracy", "regression": "r2"}
+"""The metric that a version is listed and compared by; both are better when higher."""
+
+ROUNDS = 1000
+FEWEST_ROWS = 10
+"""With fewer held-out rows no figure says enough to promote a version."""
+
+
+def classification_metrics(y: Array, predicted: Array) -> dict[str, float]:
+    """Return accuracy, and precision, recall and F1 averaged over the classes; `y` and `predicted` are `[n]`."""
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(y, predicted, average="macro", zero_division=0)
+    return {
+        "accuracy": float(sk.accuracy_score(y, predicted)),
+        "balanced_accuracy": float(np.mean([np.mean(predicted[y == label] == label) for label in np.unique(y)])),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(f1),
+    }
+
+
+def regression_metrics(y: Array, predicted: Array) -> dict[str, float]:
+    """Return R², mean absolute and root mean squared error, the errors in the target's unit; both arrays `[n]`."""
+    spread = float(np.sum((y - y.mean()) ** 2))
+    return {
+        "r2": 1 - float(np.sum((y - predicted) ** 2)) / spread if spread else float("nan"),
+        "mae": float(np.mean(np.abs(y - predicted))),
+        "rmse": float(np.sqrt(np.mean((y - predicted) ** 2))),
+    }
+
+
+MEASURES: dict[Task, Measure] = {"classification": classification_metrics, "regression": regression_metrics}
+
+
+def per_class(y: Array, predicted: Array, classes: Array) -> dict[str, dict[str, float]]:
+    """Return {class: {precision, recall, f1, support}} over `classes`."""
+    columns = sk.precision_recall_fscore_support(y, predicted, labels=classes, zero_division=0)
+    names = ("precision", "recall", "f1", "support")
+    return {
+        str(label): {name: float(column[index]) for name, column in zip(names, columns, strict=True)}
+        for index, label in enumerate(classes)
+    }
+
+
+def with_intervals(task: Task, y: Array, predicted: Array, seed: int, rounds: int = ROUNDS) -> dict[str, Metric]:
+    """Return each metric with its 95 % percentile bootstrap interval (Efron 1979), rows drawn with replacement."""
+    measure = MEASURES[task]
+    draws = np.random.default_rng(seed).integers(0, len(y), (rounds, len(y)))
+    samples = [measure(y[rows], predicted[rows]) for rows in draws]
+    found = {}
+    for name, value in measure(y, predicted).items():
+        low, high = np.nanpercentile([sample[name] for sample in samples], [2.5, 97.5])
+        found[name] = Metric(value, float(low), float(high))
+    return found
+
+
+def judge(
+    task: Task, y: Array, challenger: Array, baseline: Array, champion: Array | None, version: int | None
+) -> Verdict:
+    """Return the gate's verdict on predictions `[n]` for rows that neither model was trained on.
+
+    The challenger must do better than the baseline and not worse than the champion, by the headline metric.
+    """
+    name, measure = HEADLINE[task], MEASURES[task]
+    if len(y) < FEWEST_ROWS:
+        return Verdict(
+            False, [f"only {len(y)} rows were held out from both models, at least {FEWEST_ROWS} are needed"], version
+        )
+    if len(np.unique(y)) < 2:
+        return Verdict(False, ["the held-out rows have only one value of the target"], version)
+    ours, theirs = measure(y, challenger)[name], measure(y, baseline)[name]
+    checks = [(ours > theirs, f"{name} {ours:.3f} against the baseline's {theirs:.3f}")]
+    if champion is not None:
+        theirs = measure(y, champion)[name]
+        checks.append((ours >= theirs, f"{name} {ours:.3f} against {theirs:.3f} of the champion, version {version}"))
+    reasons = [f"{'passed' if good else 'failed'}: {text}, on {len(y)} held-out rows" for good, text in checks]
+    return Verdict(all(good for good, _ in checks), reasons, version)

@@ -1,0 +1,69 @@
+"""Which rows are held out for the final test: decided by each row's content, so that it never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from modeling.dataset import is_number
+from service.bundle import Split
+from service.errors import DataError
+
+Hashes = npt.NDArray[np.uint64]
+
+
+def row_hashes(table: pd.DataFrame, columns: Sequence[str], seed: int) -> Hashes:
+    """Return one number in [0, 2**64) per row, the same for equal content in `columns` and the same seed.
+
+    Numbers are hashed as 64-bit floats and everything else as text, so that a column keeps its hashes when
+    appended rows change the type that the table is read with.
+    """
+    comparable = pd.DataFrame(
+        {
+            name: table[name].astype("float64") + 0.0 if is_number(table[name]) else _texts(table[name])
+            for name in columns
+        }
+    )
+    content: Hashes = pd.util.hash_pandas_object(comparable, index=False, categorize=True).to_numpy(dtype=np.uint64)
+    salt: Hashes = np.full(1, seed % 2**64, dtype=np.uint64)
+    return _mix(content ^ _mix(salt))
+
+
+def held_out(table: pd.DataFrame, target: str, test_size: float, seed: int, stratify: bool) -> pd.Series:
+    """Return True for each row of the test set: about `test_size` of the rows, those whose hash is lowest.
+
+    The hash covers every column but the target: equal rows, and rows that differ in their label only, stay
+    together. With `stratify`, a class that would be missing on one side gets its nearest row there.
+    """
+    if not 0 < test_size < 1:
+        raise DataError(f"the parameter `test_size` must lie between 0 and 1, got {test_size}")
+    columns = [name for name in table.columns if name != target]
+    hashes = pd.Series(row_hashes(table, columns, seed), index=table.index)
+    out = hashes < int(test_size * 2**64)
+    strata = table[target] if stratify else pd.Series("all", index=table.index)
+    for _, group in hashes.groupby(strata):
+        if group.nunique() > 1 and not out[group.index].any():
+            out |= hashes == group.min()
+        elif group.nunique() > 1 and out[group.index].all():
+            out &= hashes != group.max()
+    return out
+
+
+def untouched(table: pd.DataFrame, split: Split) -> npt.NDArray[np.bool_]:
+    """Return True for each row `[n]` that a model split so was not trained on, whatever table it was trained on."""
+    return row_hashes(table, split.columns, split.seed) < np.uint64(int(split.test_size * 2**64))
+
+
+def _texts(values: pd.Series) -> pd.Series:
+    return values.map(lambda value: "" if value != value or value is None else str(value)).astype(object)
+
+
+def _mix(values: Hashes) -> Hashes:
+    """Return well-mixed 64-bit numbers (the finaliser of SplitMix64; Steele, Lea and Flood 2014)."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

@@ -1,0 +1,1 @@
+"""The thin service: it reads published bundles and answers predictions over HTTP."""

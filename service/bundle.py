@@ -1,0 +1,307 @@
+"""The bundle: a model as data, bound by hashes; its one definition, writer and reader together.
+
+A folder `<artifacts>/<model>/<version>/` holds `model.onnx`, `manifest.json` and `golden.json`; an evaluated
+one also `metrics.json`. `SHA256SUMS` names each with its hash (`sha256sum -c` reads it), so that every byte is
+checked before a parser sees it. A bundle whose sums do not name `metrics.json` is a candidate and never served.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from service.errors import BundleError
+
+FORMAT = 1
+"""Raise it when a reader of today would misread a bundle of tomorrow; say in docs/bundle.md what changed."""
+
+SUMS, MODEL, MANIFEST, GOLDEN, METRICS = "SHA256SUMS", "model.onnx", "manifest.json", "golden.json", "metrics.json"
+CANDIDATE_FILES = (MODEL, MANIFEST, GOLDEN)
+MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+Value = int | float | str | None
+Label = int | str
+Parsed = TypeVar("Parsed")
+
+
+class Feature(msgspec.Struct, frozen=True):
+    """One column that the model reads; min and max, or categories, are what training saw."""
+
+    name: str
+    kind: Literal["number", "category"]
+    unit: str = ""
+    meaning: str = ""
+    nullable: bool = False
+    min: float | None = None
+    max: float | None = None
+    categories: list[str] = []
+    example: Value = None
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What is predicted; `classes` in the order of the probability columns, empty for a regression."""
+
+    name: str
+    unit: str = ""
+    meaning: str = ""
+    classes: list[Label] = []
+
+
+class Data(msgspec.Struct, frozen=True):
+    """The table that the model was trained on."""
+
+    file: str
+    rows: int
+    sha256: str
+
+
+class Split(msgspec.Struct, frozen=True):
+    """How rows were held out: by a hash of their content in `columns`, seeded."""
+
+    seed: int
+    test_size: float
+    columns: list[str]
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a model is: enough to serve it, to describe it, and to make it again."""
+
+    format: int
+    model: str
+    task: Literal["classification", "regression"]
+    estimator: str
+    features: list[Feature]
+    target: Target
+    data: Data
+    split: Split
+    parameters: dict[str, Any]
+    cross_validation: dict[str, Any]
+    notebook_sha256: str
+    git_commit: str
+    packages: dict[str, str]
+    created: str
+
+
+class Golden(msgspec.Struct, frozen=True):
+    """Rows and the answers of scikit-learn's own pipeline for them; `tolerance` is absolute."""
+
+    rows: list[dict[str, Value]]
+    predict: list[Value]
+    predict_proba: list[list[float]]
+    tolerance: float
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """A measured figure with its 95 % interval."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Whether the gate lets this version become champion, and why."""
+
+    promote: bool
+    reasons: list[str]
+    champion: int | None = None
+
+
+class Metrics(msgspec.Struct, frozen=True):
+    """What the held-out rows showed."""
+
+    rows: int
+    headline: str
+    held_out: dict[str, Metric]
+    baseline: dict[str, float]
+    cross_validation: dict[str, Any]
+    per_class: dict[str, dict[str, float]]
+    verdict: Verdict
+    evaluated: str
+
+
+class Bundle(msgspec.Struct, frozen=True):
+    """A bundle whose every file matched its hash when it was read."""
+
+    folder: Path
+    version: int
+    manifest: Manifest
+    golden: Golden
+    model: bytes
+    metrics: Metrics | None
+
+
+def read(folder: Path) -> Bundle:
+    """Return the verified bundle in `folder`, or raise BundleError saying which file is wrong and how."""
+    sums = read_sums(folder)
+    content = {name: _read_verified(folder / name, digest) for name, digest in sums.items()}
+    manifest = _parse(content[MANIFEST], Manifest, folder / MANIFEST)
+    if manifest.format != FORMAT:
+        raise BundleError(
+            f"{folder / MANIFEST} has format {manifest.format}, this service reads format {FORMAT}: "
+            "serve it with the Cellar that made it, or train the model again"
+        )
+    return Bundle(
+        folder=folder,
+        version=int(folder.name),
+        manifest=manifest,
+        golden=_parse(content[GOLDEN], Golden, folder / GOLDEN),
+        model=content[MODEL],
+        metrics=_parse(content[METRICS], Metrics, folder / METRICS) if METRICS in content else None,
+    )
+
+
+def is_published(folder: Path) -> bool:
+    """Whether the bundle in `folder` was evaluated, by what its sums name."""
+    try:
+        return METRICS in read_sums(folder)
+    except BundleError:
+        return False
+
+
+def read_sums(folder: Path) -> dict[str, str]:
+    """Return {file name: sha256} as `SHA256SUMS` states it, or raise BundleError if it is missing or odd."""
+    path = folder / SUMS
+    lines = _read_file(path).decode("ascii", "replace").splitlines()
+    sums = {}
+    for line in lines:
+        match = re.fullmatch(r"([0-9a-f]{64})  ([a-z.]+)", line)
+        if not match:
+            raise BundleError(f"{path} is damaged at {line[:80]!r}: publish the model again")
+        sums[match[2]] = match[1]
+    if set(sums) not in ({*CANDIDATE_FILES}, {*CANDIDATE_FILES, METRICS}):
+        raise BundleError(f"{path} names {sorted(sums)}, not the files of a bundle: publish the model again")
+    return sums
+
+
+def write_candidate(artifacts: Path, manifest: Manifest, golden: Golden, model: bytes) -> Path:
+    """Write a new candidate and return its folder, named by the next free version: all of it appears or none."""
+    content = {MODEL: model, MANIFEST: _pretty(manifest), GOLDEN: _pretty(golden)}
+    home = artifacts / model_name(manifest.model)
+    home.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=".candidate-", dir=home))
+    try:
+        beside.chmod(0o755)
+        for name, data in content.items():
+            write_synced(beside / name, data)
+        write_synced(beside / SUMS, _sums_text({name: sha256(data) for name, data in content.items()}))
+        sync_folder(beside)
+        return _rename_to_next_version(beside, home)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def publish(folder: Path, metrics: Metrics) -> None:
+    """Add `metrics` to the candidate in `folder`; the last write, of its sums, is what makes it servable."""
+    sums = read_sums(folder)
+    if METRICS in sums:
+        raise BundleError(f"{folder} is published already: train again for a new version")
+    data = _pretty(metrics)
+    replace_file(folder / METRICS, data)
+    replace_file(folder / SUMS, _sums_text({**sums, METRICS: sha256(data)}))
+
+
+def model_name(name: str) -> str:
+    """Return `name` if it can name a model (and so a folder and a part of an address), else raise BundleError."""
+    if not MODEL_NAME.fullmatch(name):
+        raise BundleError(
+            f"{name[:80]!r} cannot name a model: "
+            "use up to 64 lower-case letters, digits, - and _, a letter or digit first"
+        )
+    return name
+
+
+def versions(home: Path) -> list[int]:
+    """Return the version numbers of the bundles below a model's folder, published or not, in order."""
+    if not home.is_dir():
+        return []
+    return sorted(int(entry.name) for entry in home.iterdir() if re.fullmatch(r"[1-9][0-9]{0,8}", entry.name))
+
+
+def sha256(data: bytes) -> str:
+    """Return the SHA-256 of `data` in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a new file and wait until the disk has it."""
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` so that a reader sees the old or the new content, never a mixture."""
+    beside = path.with_name(f".{path.name}-{os.getpid()}-{os.urandom(4).hex()}")
+    try:
+        write_synced(beside, data)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names in `folder`."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _rename_to_next_version(beside: Path, home: Path) -> Path:
+    number = max(versions(home), default=0)
+    while True:
+        number += 1
+        try:
+            # A rename onto a version that another run has just taken fails: versions are never empty folders.
+            place = beside.rename(home / str(number))
+        except OSError:
+            if not (home / str(number)).exists():
+                raise
+            continue
+        sync_folder(home)
+        return place
+
+
+def _read_verified(path: Path, expected: str) -> bytes:
+    data = _read_file(path)
+    actual = sha256(data)
+    if actual != expected:
+        raise BundleError(f"{path} is damaged: sha256 is {actual}, {SUMS} says {expected}; publish the model again")
+    return data
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error.strerror}): the bundle is incomplete") from error
+
+
+def _parse(data: bytes, kind: type[Parsed], path: Path) -> Parsed:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BundleError(f"{path} is not understood: {error}") from error
+
+
+def _pretty(document: msgspec.Struct) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
+
+
+def _sums_text(sums: dict[str, str]) -> bytes:
+    return "".join(f"{digest}  {name}\n" for name, digest in sums.items()).encode()

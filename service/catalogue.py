@@ -1,0 +1,136 @@
+"""What is served: the models, their versions and reports, health, and the front page."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response, current_app, g, render_template, request, send_from_directory
+
+from service.bundle import Manifest
+from service.config import Config
+from service.errors import NoModelError, NotFoundError
+from service.live import Live
+from service.model import Model
+from service.replies import json_reply
+
+catalogue = Blueprint("catalogue", __name__)
+
+REPORT = "03_evaluate"
+
+
+@catalogue.get("/")
+def front() -> Response | str:
+    """Show a person what is served; tell a program that the service is alive."""
+    if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
+        return render_template("front.html", models=_live().champions.values(), refused=_live().refused, curl=curl)
+    return json_reply({"status": "alive", "models": {m.name: m.version for m in _live().champions.values()}})
+
+
+@catalogue.get("/models")
+def models() -> Response:
+    """List every model with its features, classes, headline metrics and report, and what was refused."""
+    served = [describe(model) for model in _live().champions.values()]
+    return json_reply({"models": served, "refused": _live().refused})
+
+
+@catalogue.get("/models/<name>")
+def model(name: str) -> Response:
+    """Describe the champion of one model."""
+    g.model = _live().get(name)
+    return json_reply(describe(g.model))
+
+
+@catalogue.get("/models/<name>/versions")
+def versions(name: str) -> Response:
+    """List the published versions of one model, with the one that answers and its history."""
+    registry = _live().registry
+    numbers = registry.versions(name)
+    if not numbers:
+        raise NotFoundError(f"no model is called {name[:80]!r}")
+    champion = _live().champions.get(name)
+    return json_reply(
+        {
+            "model": name,
+            "versions": numbers,
+            "serving": champion.version if champion else None,
+            "champion": registry.champion(name),
+            "history": registry.history(name),
+        }
+    )
+
+
+@catalogue.get("/models/<name>/versions/<int:version>")
+def one_version(name: str, version: int) -> Response:
+    """Describe one published version of a model."""
+    g.model = _live().get(name, version)
+    return json_reply(describe(g.model))
+
+
+@catalogue.get("/models/<name>/report", defaults={"page": REPORT})
+@catalogue.get("/models/<name>/<page>.html")
+@catalogue.get("/models/<name>/versions/<int:version>/report", defaults={"page": REPORT})
+@catalogue.get("/models/<name>/versions/<int:version>/<page>.html")
+def report(name: str, page: str, version: int | None = None) -> Response:
+    """Send the report of a version: its evaluation, which links to the other notebooks' pages."""
+    g.model = _live().get(name, version)
+    folder = _config().reports / name / str(g.model.version)
+    if not re.fullmatch(r"[0-9a-z_]+", page) or not (folder / f"{page}.html").is_file():
+        raise NotFoundError(f"{name} version {g.model.version} has no report page {page[:40]!r}")
+    return send_from_directory(folder, f"{page}.html")
+
+
+@catalogue.get("/health/live")
+def live() -> Response:
+    """Say that the process answers."""
+    return json_reply({"live": True})
+
+
+@catalogue.get("/health/ready")
+def ready() -> Response:
+    """Say whether a verified model can answer, and what was refused."""
+    if not _live().champions:
+        told = "; ".join(_live().refused.values()) or "run the pipeline, then start the service again"
+        raise NoModelError(f"no model can be served: {told}")
+    return json_reply({"ready": True, "models": sorted(_live().champions), "refused": _live().refused})
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """Return what a consumer needs to know of a model."""
+    manifest, metrics = model.manifest, model.bundle.metrics
+    assert metrics is not None
+    address = f"/models/{model.name}/versions/{model.version}"
+    return {
+        "name": model.name,
+        "version": model.version,
+        "task": manifest.task,
+        "estimator": manifest.estimator,
+        "features": msgspec.to_builtins(manifest.features),
+        "target": msgspec.to_builtins(manifest.target),
+        "headline": metrics.headline,
+        "metrics": msgspec.to_builtins(metrics.held_out),
+        "held_out_rows": metrics.rows,
+        "data": msgspec.to_builtins(manifest.data),
+        "created": manifest.created,
+        "report": f"{address}/report",
+        "predict": f"{address}/predict",
+    }
+
+
+def curl(manifest: Manifest, base: str) -> str:
+    """Return a command that can be pasted into a shell and asks for one prediction."""
+    row = {feature.name: feature.example for feature in manifest.features}
+    body = shlex.quote(msgspec.json.encode({"instances": [row]}).decode())
+    return f"curl {base}models/{manifest.model}/predict -H 'Content-Type: application/json' -d {body}"
+
+
+def _live() -> Live:
+    found: Live = current_app.extensions["live"]
+    return found
+
+
+def _config() -> Config:
+    config: Config = current_app.config["CELLAR"]
+    return config

@@ -1,0 +1,42 @@
+"""The service's settings: defaults, then `CELLAR_*` environment variables, then what the caller gives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from service.errors import CellarError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Folders and limits; every field is also the environment variable `CELLAR_<FIELD>`."""
+
+    data: Path = ROOT / "data"
+    artifacts: Path = ROOT / "artifacts"
+    reports: Path = ROOT / "reports"
+    default_model: str = "wine"
+    max_body: int = 64 * 1024 * 1024
+    max_rows: int = 100_000
+
+
+def read(given: Mapping[str, Any] | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """Return the settings, or raise CellarError naming the variable that cannot be used."""
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(Config):
+        variable = f"CELLAR_{field.name.upper()}"
+        if environ.get(variable):
+            values[field.name] = _convert(environ[variable], field.type, variable)
+    return msgspec.convert({**values, **(given or {})}, Config, dec_hook=lambda kind, value: kind(value))
+
+
+def _convert(text: str, kind: type, variable: str) -> Any:
+    try:
+        return Path(text).expanduser().resolve() if kind is Path else kind(text)
+    except ValueError as error:
+        raise CellarError(f"{variable} must be a whole number, got {text!r}") from error

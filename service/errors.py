@@ -1,0 +1,104 @@
+"""What can go wrong, as one tree: each class owns its HTTP status, each message says what, where and the cure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+SHOWN = 20
+"""How many problems of one request are told."""
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing wrong with one value: `row` counts from 0."""
+
+    reason: str
+    row: int | None = None
+    field: str | None = None
+    value: bool | int | float | str | None = None
+
+    def __str__(self) -> str:
+        where = "" if self.row is None else f"row {self.row}: "
+        what = "" if self.field is None else f"{self.field!r} "
+        return f"{where}{what}{self.reason}"
+
+
+class CellarError(Exception):
+    """Raised if Cellar cannot do what it was asked."""
+
+    status = 500
+    title = "The service failed"
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython shows this in place of a traceback: the reader of a notebook gets the sentence.
+        return [f"{type(self).__name__}: {self}"]
+
+
+class DataError(CellarError):
+    """Raised if a table, its card or a parameter cannot be used for training."""
+
+    status = 422
+    title = "The data cannot be used"
+
+
+class BundleError(CellarError):
+    """Raised if a bundle is incomplete, damaged or does not answer as it did when it was made."""
+
+    status = 503
+    title = "The model cannot be used"
+
+
+class NoModelError(CellarError):
+    """Raised if no version of a model can be served yet."""
+
+    status = 503
+    title = "No usable model yet"
+
+
+class PromotionError(CellarError):
+    """Raised if a version cannot become champion."""
+
+    status = 409
+    title = "Not promoted"
+
+
+class RequestError(CellarError):
+    """Raised if a request cannot be read: the fault is the caller's."""
+
+    status = 400
+    title = "Bad request"
+
+
+class InputError(RequestError):
+    """Raised if rows do not fit the model's features; `problems` lists what is wrong with them."""
+
+    status = 422
+    title = "The rows do not fit the model"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = list(problems[:SHOWN])
+        others = "many" if len(problems) > SHOWN else len(problems) - 1
+        more = f" (and {others} more)" if others else ""
+        super().__init__(f"{self.problems[0]}{more}")
+
+
+class NotFoundError(RequestError):
+    """Raised if there is no such model, version or page."""
+
+    status = 404
+    title = "Not found"
+
+
+class TooLargeError(RequestError):
+    """Raised if a request holds more rows or bytes than the service takes."""
+
+    status = 413
+    title = "Too large"
+
+
+class MediaTypeError(RequestError):
+    """Raised if a body comes in a media type that is not spoken here."""
+
+    status = 415
+    title = "Media type not spoken"

@@ -1,0 +1,131 @@
+"""The folder of bundles: which models and versions there are, which is champion, and how it came to be."""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from service import bundle
+from service.errors import NotFoundError, PromotionError
+
+CHAMPION, HISTORY = "champion", "history.jsonl"
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One line of a model's history."""
+
+    at: str
+    action: str
+    version: int
+    previous: int | None
+    by: str
+    reason: str
+
+
+class Registry:
+    """The bundles below one folder, `<folder>/<model>/<version>/`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def models(self) -> list[str]:
+        """Return the names of the models that have at least one published version."""
+        if not self.folder.is_dir():
+            return []
+        names = (entry.name for entry in self.folder.iterdir() if bundle.MODEL_NAME.fullmatch(entry.name))
+        return sorted(name for name in names if self.versions(name))
+
+    def versions(self, model: str) -> list[int]:
+        """Return the published versions of `model`, in order."""
+        return [n for n in bundle.versions(self.home(model)) if bundle.is_published(self.place(model, n))]
+
+    def home(self, model: str) -> Path:
+        """Return the folder of `model`, or raise NotFoundError if that cannot be a model's name."""
+        if not bundle.MODEL_NAME.fullmatch(model):
+            raise NotFoundError(f"no model is called {model[:80]!r}")
+        return self.folder / model
+
+    def place(self, model: str, version: int) -> Path:
+        """Return the folder of one version."""
+        return self.home(model) / str(version)
+
+    def champion(self, model: str) -> int | None:
+        """Return the version that is to be served, or None if none was promoted."""
+        try:
+            return int((self.home(model) / CHAMPION).read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def history(self, model: str) -> list[Event]:
+        """Return what happened to `model`, oldest first; a line that cannot be read is passed over."""
+        try:
+            lines = (self.home(model) / HISTORY).read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        return [event for line in lines if (event := _event(line))]
+
+    def promote(self, model: str, version: int, reason: str, action: str = "promote") -> None:
+        """Make a published `version` champion, with the reason on record; raise PromotionError if it is not one."""
+        if version not in self.versions(model):
+            known = ", ".join(map(str, self.versions(model))) or "none"
+            raise PromotionError(f"{model} has no published version {version} (published: {known})")
+        with self._locked(model):
+            event = Event(
+                at=datetime.now(UTC).isoformat(timespec="seconds"),
+                action=action,
+                version=version,
+                previous=self.champion(model),
+                by=_who(),
+                reason=reason,
+            )
+            _append(self.home(model) / HISTORY, msgspec.json.encode(event) + b"\n")
+            bundle.replace_file(self.home(model) / CHAMPION, f"{version}\n".encode())
+
+    def rollback(self, model: str, reason: str = "rollback") -> int:
+        """Make the champion before the present one champion again and return its version."""
+        now, published = self.champion(model), set(self.versions(model))
+        for event in reversed(self.history(model)):
+            if event.version == now and event.previous in published and event.previous != now:
+                assert event.previous is not None
+                self.promote(model, event.previous, reason, action="rollback")
+                return event.previous
+        raise PromotionError(f"{model} has no earlier champion to go back to")
+
+    def candidates_to_serve(self, model: str) -> list[int]:
+        """Return the versions to try, best first: the champion, then earlier champions, the latest first."""
+        order = [self.champion(model), *(event.version for event in reversed(self.history(model)))]
+        published = set(self.versions(model))
+        return [n for n in dict.fromkeys(order) if n in published and n is not None]
+
+    @contextmanager
+    def _locked(self, model: str) -> Iterator[None]:
+        with (self.home(model) / ".lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _append(path: Path, line: bytes) -> None:
+    with path.open("ab", buffering=0) as file:
+        file.write(line)
+        os.fsync(file.fileno())
+
+
+def _event(line: bytes) -> Event | None:
+    try:
+        return msgspec.json.decode(line, type=Event)
+    except msgspec.DecodeError:
+        return None
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

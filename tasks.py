@@ -1,0 +1,302 @@
+"""Every command of Cellar: `inv NAME`, or `python3 tasks.py NAME` on a machine that has only Python."""
+
+from __future__ import annotations
+
+from workshop import environment
+
+if __name__ == "__main__":
+    environment.enter()  # makes .venv where it is missing and goes on inside it
+
+# What a command needs is imported in its body, so that the menu appears at once.
+import functools
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import invoke.program
+from invoke.collection import Collection
+from invoke.exceptions import Exit
+from invoke.program import Program
+from invoke.tasks import Task, task
+
+if TYPE_CHECKING:
+    from workshop.pipeline import Outcome
+
+ROOT = Path(__file__).resolve().parent
+
+# invoke lists commands by the alphabet; a menu has an order, the one in which they stand here.
+vars(invoke.program)["sorted"] = list
+
+
+def command(**options: Any) -> Callable[[Callable[..., Any]], Task[Any]]:
+    """Make a function a command; a mistake of the user's ends it in one sentence and exit code 1."""
+
+    def register(body: Callable[..., Any]) -> Task[Any]:
+        @functools.wraps(body)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            from service.errors import CellarError
+
+            try:
+                return body(*args, **kwargs)
+            except CellarError as error:
+                raise Exit(str(error), code=1) from None
+            except KeyboardInterrupt:
+                raise Exit("stopped", code=130) from None
+
+        made: Task[Any] = task(**options)(guarded)
+        return made
+
+    return register
+
+
+DATA = {
+    "data": "a table: its name in data/ or a path; without it, every table in data/",
+    "target": "the column to predict, where the table's card does not say it",
+    "model": "the name to publish under; without it, the table's",
+    "estimator": "decision_tree, linear_regression, random_forest, … (notebooks/modeling/estimators.py)",
+    "seed": "of the split, the folds and the estimator",
+    "parameter": "any other parameter of the notebooks, as name=value; can be given again",
+}
+
+
+@command()
+def setup(c: Any) -> None:
+    """Make or renew the environment and say where it is."""
+    print(f"The environment is ready: {sys.prefix}")
+
+
+@command()
+def doctor(c: Any) -> None:
+    """Check the machine, the folders and the published models."""
+    from workshop.doctor import examine
+
+    problems = 0
+    for good, what in examine():
+        print(f"{'ok  ' if good else 'BAD '} {what}")
+        problems += not good
+    if problems:
+        raise Exit(f"{problems} of these checks failed", code=1)
+
+
+@command()
+def data(c: Any) -> None:
+    """Write the sample tables in data/ again."""
+    from workshop.samples import write
+
+    for path in write(ROOT / "data"):
+        print(path.relative_to(ROOT))
+
+
+@command()
+def lab(c: Any) -> None:
+    """Open the notebooks in JupyterLab."""
+    c.run(f"{sys.executable} -m jupyter lab --notebook-dir '{ROOT / 'notebooks'}'", pty=True)
+
+
+@command(help={name: DATA[name] for name in ("data", "target")})
+def explore(c: Any, data: str = "", target: str = "") -> None:
+    """Run 01_explore: what is in a table?"""
+    _run_notebooks(["01_explore"], data, target=target)
+
+
+@command(help=DATA, iterable=["parameter"])
+def train(
+    c: Any,
+    data: str = "",
+    target: str = "",
+    model: str = "",
+    estimator: str = "",
+    seed: int | None = None,
+    parameter: Sequence[str] = (),
+) -> None:
+    """Run 02_train: make a candidate, not served before it is evaluated."""
+    _run_notebooks(["02_train"], data, parameter, target=target, model=model, estimator=estimator, seed=seed)
+
+
+@command(
+    help={"version": "the candidate; without it, the newest", **{k: DATA[k] for k in ("data", "model", "parameter")}},
+    iterable=["parameter"],
+)
+def evaluate(c: Any, data: str = "", model: str = "", version: int = 0, parameter: Sequence[str] = ()) -> None:
+    """Run 03_evaluate: measure, publish, promote if better."""
+    _run_notebooks(["03_evaluate"], data, parameter, model=model, version=version)
+
+
+@command(help=DATA, iterable=["parameter"])
+def pipeline(
+    c: Any,
+    data: str = "",
+    target: str = "",
+    model: str = "",
+    estimator: str = "",
+    seed: int | None = None,
+    parameter: Sequence[str] = (),
+) -> None:
+    """All three: explore, train, evaluate and publish."""
+    steps = ["01_explore", "02_train", "03_evaluate"]
+    _run_notebooks(steps, data, parameter, target=target, model=model, estimator=estimator, seed=seed)
+
+
+@command(help={"host": "address to listen on", "port": "port to listen on", "workers": "processes that answer"})
+def serve(c: Any, host: str = "127.0.0.1", port: int = 5000, workers: int = 2) -> None:
+    """Serve the champions over HTTP, after the pipeline if it never ran."""
+    from workshop import server
+
+    server.check_free(host, port)
+    registry = _registry()
+    if not registry.models():
+        _run_notebooks(["01_explore", "02_train", "03_evaluate"], go_on=True)
+    sys.exit(server.run(host, port, workers, registry))
+
+
+@command(
+    help={
+        "model": "which model",
+        "input": "CSV with a header",
+        "output": "CSV to write",
+        "version": "without it, the champion",
+    }
+)
+def predict(c: Any, input: str, output: str, model: str = "wine", version: int = 0) -> None:
+    """Send a CSV of rows through a model into another CSV."""
+    from service.live import Live
+    from workshop.batch import predict_file
+
+    live = Live(_registry())
+    live.load()
+    count = predict_file(live.get(model, version or None), Path(input), Path(output))
+    print(f"{count} predictions written to {output}")
+
+
+@command()
+def models(c: Any) -> None:
+    """List versions and champions, with metric, time and reason."""
+    from workshop.listing import table
+
+    print(table(_registry()))
+
+
+@command(positional=["model", "version"], help={"reason": "why, for the record"})
+def promote(c: Any, model: str, version: int, reason: str) -> None:
+    """Make a published version the one that is served."""
+    _registry().promote(model, version, reason)
+    print(f"{model} version {version} is champion now")
+
+
+@command(positional=["model"], help={"reason": "why, for the record"})
+def rollback(c: Any, model: str, reason: str = "rolled back by hand") -> None:
+    """Go back to the champion before."""
+    print(f"{model} version {_registry().rollback(model, reason)} is champion again")
+
+
+@command()
+def verify(c: Any) -> None:
+    """Check every bundle: hashes, format, golden rows."""
+    from workshop.listing import verify_all
+
+    problems = 0
+    for good, what in verify_all(_registry()):
+        print(f"{'ok  ' if good else 'BAD '} {what}")
+        problems += not good
+    if problems:
+        raise Exit(f"{problems} bundles cannot be served; train again, or roll back where one is champion", code=1)
+
+
+@command(help={"fast": "only the tests that start no kernel"})
+def test(c: Any, fast: bool = False) -> None:
+    """Run every test."""
+    words = ["-m", "not kernel"] if fast else []
+    _python("pytest", *words)
+
+
+@command()
+def lint(c: Any) -> None:
+    """Check style and types."""
+    _python("ruff", "check", ".")
+    _python("ruff", "format", "--check", ".")
+    _python("mypy")
+
+
+@command()
+def format(c: Any) -> None:
+    """Put the code into the common style."""
+    _python("ruff", "check", "--fix", ".")
+    _python("ruff", "format", ".")
+
+
+@command()
+def lock(c: Any) -> None:
+    """Derive both requirements.lock from requirements.in."""
+    from workshop.locking import write_locks
+
+    for path in write_locks():
+        print(path.relative_to(ROOT))
+
+
+@command(help={"everything": "also the published models and their reports"})
+def clean(c: Any, everything: bool = False) -> None:
+    """Remove caches; with --everything also models and reports."""
+    for name in (".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"):
+        shutil.rmtree(ROOT / name, ignore_errors=True)
+    if everything:
+        from service import config
+
+        settings = config.read()
+        shutil.rmtree(settings.artifacts, ignore_errors=True)
+        for path in settings.reports.glob("*"):
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != "README.md":
+                path.unlink()
+
+
+def _run_notebooks(
+    steps: list[str], data: str = "", parameter: Sequence[str] = (), go_on: bool = False, **named: Any
+) -> None:
+    from workshop import parameters
+    from workshop.pipeline import Job, find_tables, run_all
+    from workshop.progress import Progress
+
+    given = {
+        **parameters.parse(list(parameter)),
+        **{name: value for name, value in named.items() if value not in ("", None, 0)},
+    }
+    jobs = [Job(table, given, tuple(steps)) for table in find_tables(data)]
+    outcomes = run_all(jobs, Progress())
+    _tell(outcomes)
+    if any(outcome.error for outcome in outcomes) and not (go_on and _registry().models()):
+        sys.exit(1)
+
+
+def _tell(outcomes: list[Outcome]) -> None:
+    from service import config
+    from workshop.reports import write_index
+
+    settings = config.read()
+    for outcome in outcomes:
+        if outcome.error:
+            print(f"{outcome.name}: {outcome.error}", file=sys.stderr)
+        else:
+            print(f"{outcome.name}: {outcome.report}")
+    print(f"All versions: {write_index(settings.reports, _registry())}")
+
+
+def _registry() -> Any:
+    from service import config
+    from service.registry import Registry
+
+    return Registry(config.read().artifacts)
+
+
+def _python(module: str, *words: str) -> None:
+    code = subprocess.call([sys.executable, "-m", module, *words], cwd=ROOT)
+    if code:
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    menu = Collection.from_module(sys.modules[__name__])
+    Program(namespace=menu, binary="inv", name="Cellar").run(["inv", *sys.argv[1:]])

@@ -1,0 +1,91 @@
+"""A file of rows through a model, a chunk at a time, so that its length costs no memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from service.errors import DataError, InputError, Problem
+from service.inputs import Inputs
+from service.model import Model
+
+CHUNK = 50_000
+
+
+def predict_file(model: Model, rows: Path, output: Path) -> int:
+    """Write the predictions for a CSV to another CSV, row for row, and return how many there were.
+
+    The output has the column `prediction` and for classes a `probability_<class>` each. It appears when it is
+    whole; DataError or InputError name the row and the column that cannot be used.
+    """
+    beside = output.with_name(f".{output.name}-{os.getpid()}")
+    count = 0
+    try:
+        with (
+            rows.open("rb") as source,
+            beside.open("w", encoding="utf-8", newline="") as sink,
+            tqdm(total=rows.stat().st_size, unit="B", unit_scale=True, desc=rows.name, disable=None) as bar,
+        ):
+            for table in _chunks(model, rows, source):
+                answers = _answers(model, _inputs(model, table, count))
+                answers.to_csv(sink, index=False, header=not count, lineterminator="\n")
+                count += len(table)
+                bar.update(source.tell() - bar.n)
+        beside.replace(output)
+    except OSError as error:
+        raise DataError(f"{error.filename or rows}: {error.strerror}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return count
+
+
+def _chunks(model: Model, rows: Path, source: object) -> Iterator[pd.DataFrame]:
+    texts = {feature.name: "str" for feature in model.schema.categories}
+    try:
+        reader = pd.read_csv(source, chunksize=CHUNK, dtype=texts, low_memory=False, encoding="utf-8-sig")  # type: ignore[call-overload]
+        for table in reader:
+            absent = [name for name in model.schema.names if name not in table.columns]
+            if absent:
+                raise DataError(f"{rows.name} has no column {absent[0]!r}, which {model.name} needs")
+            yield table
+    except pd.errors.EmptyDataError as error:
+        raise DataError(f"{rows.name} is empty: give a CSV file with a header") from error
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise DataError(f"{rows.name} is not a table: {str(error).strip()}") from error
+
+
+def _inputs(model: Model, table: pd.DataFrame, before: int) -> Inputs:
+    columns: dict[str, Any] = {}
+    for feature in model.schema.numbers:
+        values = table[feature.name].to_numpy()
+        columns[feature.name] = values if values.dtype.kind in "fiu" else [_number(value) for value in values]
+    for feature in model.schema.categories:
+        columns[feature.name] = [None if value != value else value for value in table[feature.name]]
+    try:
+        return model.schema.read_columns(columns)
+    except InputError as error:
+        moved = [Problem(p.reason, (p.row or 0) + before, p.field, p.value) for p in error.problems]
+        raise InputError(moved) from error
+
+
+def _number(value: object) -> object:
+    """Return what stands in a column that is not all numbers: a number where it is one, else the text."""
+    try:
+        return np.nan if value != value else float(str(value))
+    except ValueError:
+        return value
+
+
+def _answers(model: Model, inputs: Inputs) -> pd.DataFrame:
+    prediction = model.predict(inputs)
+    table = pd.DataFrame({"prediction": prediction.values})
+    if prediction.probabilities is not None:
+        for index, label in enumerate(model.classes):
+            table[f"probability_{label}"] = prediction.probabilities[:, index]
+    return table

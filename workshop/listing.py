@@ -1,0 +1,51 @@
+"""Telling a person what is published, and whether it is sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from service import bundle
+from service.errors import BundleError
+from service.model import load
+from service.registry import Registry
+
+
+def table(registry: Registry) -> str:
+    """Return every published version as aligned text, the champion marked, with the reason of its promotion."""
+    rows = [("model", "version", "estimator", "metric", "trained", "champion since, why")]
+    for name in registry.models():
+        promoted = {event.version: event for event in registry.history(name)}
+        for version in reversed(registry.versions(name)):
+            event = promoted.get(version) if registry.champion(name) == version else None
+            why = f"{event.at[:16]}, {event.reason}" if event else ""
+            rows.append((name, str(version), *_facts(registry, name, version), why))
+    if len(rows) == 1:
+        return "Nothing is published yet: run the pipeline."
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def verify_all(registry: Registry) -> Iterator[tuple[bool, str]]:
+    """Yield for every published version whether it is sound, and what is wrong if it is not."""
+    for name in registry.models():
+        for version in registry.versions(name):
+            try:
+                load(registry.place(name, version))
+                yield True, f"{name} version {version}"
+            except BundleError as error:
+                yield False, f"{name} version {version}: {error}"
+        champion = registry.champion(name)
+        if champion not in registry.versions(name):
+            yield False, f"{name}: the champion, {champion}, is not a published version; promote one"
+
+
+def _facts(registry: Registry, name: str, version: int) -> tuple[str, str, str]:
+    try:
+        found = bundle.read(registry.place(name, version))
+    except BundleError:
+        return "damaged: inv verify", "", ""
+    assert found.metrics is not None
+    metric = found.metrics.held_out[found.metrics.headline]
+    return found.manifest.estimator, f"{found.metrics.headline} {metric.value:.3f}", found.manifest.created[:16]

@@ -1,0 +1,81 @@
+"""Starting the service and telling where it answers."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from service import bundle, config
+from service.catalogue import curl
+from service.errors import BundleError, CellarError, DataError
+from service.registry import Registry
+
+PATIENCE = 30
+
+
+def check_free(host: str, port: int) -> None:
+    """Raise DataError if nothing could listen on `host` and `port`."""
+    if not 0 < port < 65536:
+        raise DataError(f"--port must lie between 1 and 65535, got {port}")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise DataError(f"cannot listen on {host}:{port} ({why}): choose another with --port or --host") from error
+
+
+def run(host: str, port: int, workers: int, registry: Registry) -> int:
+    """Serve until told to stop, saying where once a model answers; return the server's exit code."""
+    words = ["--host", host, "--port", str(port), "--workers", str(workers)]
+    server = subprocess.Popen([sys.executable, "-m", "service", *words], env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, frame: server.send_signal(signal.SIGTERM))
+    try:
+        if _wait_until_ready(server, host, port):
+            print(welcome(f"http://{host}:{port}/", registry), flush=True)
+        return max(server.wait(), 0)
+    finally:
+        if server.poll() is None:
+            server.terminate()
+            server.wait()
+
+
+def welcome(base: str, registry: Registry) -> str:
+    """Return the addresses to open and a command that asks for a prediction."""
+    lines = ["", f"Serving on {base}", f"  the models    {base}models", f"  one report    {base}models/{{}}/report", ""]
+    default = config.read().default_model
+    for name in sorted(registry.models(), key=lambda name: (name != default, name)):
+        try:
+            manifest = bundle.read(registry.place(name, registry.champion(name) or 0)).manifest
+        except BundleError:
+            continue
+        return "\n".join(lines).format(name) + f"\nAsk for a prediction:\n\n{curl(manifest, base)}\n\nStop with Ctrl-C."
+    return "\n".join(lines[:2])
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], host: str, port: int) -> bool:
+    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    give_up = time.monotonic() + PATIENCE
+    while server.poll() is None:
+        connection = http.client.HTTPConnection(target, port, timeout=PATIENCE)
+        try:
+            connection.request("GET", "/health/ready")
+            reply = connection.getresponse()
+            if reply.status == 200:
+                return True
+            raise CellarError(f"the service started and cannot answer: {reply.read().decode()}")
+        except OSError:
+            if time.monotonic() > give_up:
+                raise DataError(f"the service did not answer within {PATIENCE} s") from None
+            time.sleep(0.02)
+        finally:
+            connection.close()
+    return False
