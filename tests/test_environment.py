@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import shutil
 import signal
 import subprocess
 import sys
 import time
 import venv
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -55,7 +54,8 @@ class House:
         self.modules = folder / "modules"
         for made in (self.bin, self.root / "workshop", self.root / "notebooks" / "modeling", self.modules / "pip"):
             made.mkdir(parents=True)
-        shutil.copy(original.__file__, self.root / "workshop" / "environment.py")
+        for name in ("environment", "installers", "pins"):
+            shutil.copy(Path(original.__file__).with_name(f"{name}.py"), self.root / "workshop")
         (self.root / "notebooks" / "modeling" / "__init__.py").touch()
         (self.root / "workshop" / "__init__.py").touch()
         (self.root / "tasks.py").write_text(TASKS)
@@ -111,10 +111,13 @@ def house(tmp_path: Path) -> House:
 @pytest.fixture
 def module(house: House):
     """The module as it stands in the house, to call its functions."""
-    spec = importlib.util.spec_from_file_location("environment_in_house", house.root / "workshop" / "environment.py")
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
+    ours = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "workshop"}
+    sys.path.insert(0, str(house.root))
+    yield importlib.import_module("workshop.environment")
+    sys.path.remove(str(house.root))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "workshop"]:
+        del sys.modules[name]
+    sys.modules.update(ours)
 
 
 def only_sentence(stderr: str) -> str:
@@ -306,38 +309,6 @@ def test_breaking_variables_are_dropped_and_the_others_kept(house: House, module
     monkeypatch.setenv("KEPT", "yes")
     module.go_on()
     assert "PYTHONHOME" not in seen and seen["KEPT"] == "yes"
-
-
-def test_uv_block_is_cut_out_whole(module):
-    """uv's pin comes with all of its hashes and nothing of its neighbours."""
-    assert module.uv_block(LOCK) == UV_PIN
-    assert module.uv_block("uvicorn==1.0 \\\n    --hash=sha256:aa\n") == ""
-
-
-@pytest.mark.parametrize(
-    ("stderr", "found"),
-    [
-        ("error: Request failed\n  cause: tunnel\n  cause: refused\n\nhint: try again\n", "refused"),
-        ("ERROR: none of them\nERROR: No match\n[notice] new pip\n", "No match"),
-        ("  Failed\n  ╰─▶ refused\n", "refused"),
-        ("", "it gave no reason"),
-        ("x" * 999, "x" * 157 + "..."),
-    ],
-)
-def test_reason_is_the_last_error_line(module, stderr: str, found: str):
-    """Of what a tool prints, its last error is told, shortened."""
-    assert module.reason(stderr) == found
-
-
-def test_unmet_pins_honour_markers(module):
-    """A pin is unmet if it applies here and another version, or none, is installed."""
-    lock = (
-        f"pytest=={version('pytest')} \\\n    --hash=sha256:aa\n"
-        "packaging==0.1 \\\n    --hash=sha256:aa\n"
-        "thing-a==1.0 ; sys_platform == 'plan9' \\\n    --hash=sha256:aa\n"
-        "thing-b==1.0 ; python_full_version >= '3.11' \\\n    --hash=sha256:aa\n"
-    )
-    assert list(module.unmet_pins(lock)) == ["packaging==0.1", "thing-b==1.0"]
 
 
 @pytest.fixture

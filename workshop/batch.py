@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,25 +40,28 @@ def predict_file(model: Model, rows: Path, output: Path) -> int:
                 bar.update(source.tell() - bar.n)
         beside.replace(output)
     except OSError as error:
-        raise DataError(f"{error.filename or rows}: {error.strerror}") from error
+        fault = f"{rows} cannot be read" if error.filename == str(rows) else f"{output} cannot be written"
+        raise DataError(f"{fault} ({error.strerror}): give another path") from error
     finally:
         beside.unlink(missing_ok=True)
     return count
 
 
 def _chunks(model: Model, rows: Path, source: object) -> Iterator[pd.DataFrame]:
+    form = {"encoding": "utf-8-sig", "index_col": False, "low_memory": False}
     texts = {feature.name: "str" for feature in model.schema.categories}
     try:
-        reader = pd.read_csv(source, chunksize=CHUNK, dtype=texts, low_memory=False, encoding="utf-8-sig")  # type: ignore[call-overload]
-        for table in reader:
-            absent = [name for name in model.schema.names if name not in table.columns]
-            if absent:
-                raise DataError(f"{rows.name} has no column {absent[0]!r}, which {model.name} needs")
-            yield table
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            for table in pd.read_csv(source, chunksize=CHUNK, dtype=texts, **form):  # type: ignore[call-overload]
+                absent = [name for name in model.schema.names if name not in table.columns]
+                if absent:
+                    raise DataError(f"{rows.name} has no column {absent[0]!r}, which {model.name} needs: add it")
+                yield table
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{rows.name} is empty: give a CSV file with a header") from error
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise DataError(f"{rows.name} is not a table: {str(error).strip()}") from error
+    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError) as error:
+        raise DataError(f"{rows.name} is not a table: {str(error).strip()}; correct it") from error
 
 
 def _inputs(model: Model, table: pd.DataFrame, before: int) -> Inputs:
@@ -66,7 +70,9 @@ def _inputs(model: Model, table: pd.DataFrame, before: int) -> Inputs:
         values = table[feature.name].to_numpy()
         columns[feature.name] = values if values.dtype.kind in "fiu" else [_number(value) for value in values]
     for feature in model.schema.categories:
-        columns[feature.name] = [None if value != value else value for value in table[feature.name]]
+        truth = set(feature.categories) <= {"true", "false"}  # as training has them, whatever case the file writes
+        column = table[feature.name].str.lower() if truth else table[feature.name]
+        columns[feature.name] = [None if value != value else value for value in column]
     try:
         return model.schema.read_columns(columns)
     except InputError as error:
@@ -77,7 +83,8 @@ def _inputs(model: Model, table: pd.DataFrame, before: int) -> Inputs:
 def _number(value: object) -> object:
     """Return what stands in a column that is not all numbers: a number where it is one, else the text."""
     try:
-        return np.nan if value != value else float(str(value))
+        # Python reads 1_6 as 16; a table does not mean that.
+        return np.nan if value != value else float(str(value).replace("_", "?"))
     except ValueError:
         return value
 

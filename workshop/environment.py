@@ -15,18 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-LOCK = ROOT / "requirements.lock"
-VENV = ROOT / ".venv"
+from workshop.installers import PYTHON, VENV, install, without
+from workshop.pins import ROOT, EnvironmentSetupError, read_lock, unmet_pins
+
 OLD = ROOT / ".venv.old"
-PYTHON = VENV / "bin" / "python"
-STARTER = getattr(sys, "_base_executable", sys.executable)  # outlives a .venv that moves aside under us
 OLDEST = (3, 11)
 SLOW = "pandas, sklearn.ensemble, matplotlib.pyplot, skl2onnx, papermill, nbconvert, onnxruntime, flask"
-
-
-class EnvironmentSetupError(Exception):
-    """Raised if the environment cannot be made or used; the message is one sentence with the cure."""
 
 
 def enter() -> None:
@@ -71,15 +65,6 @@ def fingerprint(prefix: Path) -> str:
     return hashlib.sha256(read_lock().encode() + rest).hexdigest()
 
 
-def read_lock() -> str:
-    """Read requirements.lock."""
-    try:
-        return LOCK.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        cure = "bring it back with `git checkout requirements.lock`"
-        raise EnvironmentSetupError(f"requirements.lock is missing in {ROOT}; {cure}") from None
-
-
 def python_version(prefix: Path) -> str:
     """Read which Python, such as 3.12, an environment holds."""
     if running_in(prefix):
@@ -100,11 +85,6 @@ def go_on() -> None:
     environ["PATH"] = f"{VENV / 'bin'}{os.pathsep}{environ.get('PATH', os.defpath)}"
     sys.stdout.flush()
     os.execve(PYTHON, [str(PYTHON), *sys.argv], environ)
-
-
-def without(*names: str) -> dict[str, str]:
-    """Copy the environment variables, except these."""
-    return {name: value for name, value in os.environ.items() if name not in names}
 
 
 def make() -> None:
@@ -179,108 +159,11 @@ def settle(prefix: Path) -> None:
     (prefix / "cellar.stamp").write_text(fingerprint(prefix))
 
 
-def install() -> None:
-    """Install requirements.lock the first way that works."""
-    failures = []
-    for tool, command, defaults in installers():
-        try:
-            run([*command, "--require-hashes", "-r", str(LOCK)], **defaults)
-            return
-        except EnvironmentSetupError as error:
-            failures.append(f"{tool}: {error}")
-    cure = "check the network, or the mirror that pip is configured for, and run this again"
-    if not failures:
-        failures = ["there is no uv, pip or ensurepip"]
-        cure = "install your system's python3-venv or python3-pip package, or uv"
-    raise EnvironmentSetupError(f"requirements.lock cannot be installed ({'; '.join(failures)}); {cure}")
-
-
-def installers() -> Iterator[tuple[str, list[str], dict[str, str]]]:
-    """Name the ways to install: uv from PATH, uv brought by pip, and pip, the slow one that is everywhere."""
-    # uv's --compile-bytecode takes 8 s; without it the first start of what a prediction needs takes 4 s more
-    by_uv = ["pip", "install", "--python", str(PYTHON)]
-    uv = uv_on_path()
-    if uv:
-        yield "uv", [uv, *by_uv], mirror([])
-    pip = find_pip()
-    if pip and not uv and bring_uv(pip):
-        yield "uv", [str(VENV / "bin" / "uv"), *by_uv], mirror(pip)
-    if pip:
-        yield "pip", [*pip, "--python", str(PYTHON), "install", "--no-compile"], {}
-
-
-def uv_on_path() -> str | None:
-    """Find a uv of the version that requirements.lock pins."""
-    uv, pin = shutil.which("uv"), re.match(r"uv==(\S+)", uv_block(read_lock()))
-    found = uv and pin and (attempt([uv, "--version"]) or "").split()[1:2] == [pin.group(1)]
-    return uv if found else None
-
-
-def uv_block(lock: str) -> str:
-    """Cut uv's own pin and hashes out of requirements.lock, or nothing where it pins no uv."""
-    found = re.search(r"^uv==.*(?:(?<=\\)\n.*)*", lock, re.M)
-    return found.group() + "\n" if found else ""
-
-
-def find_pip() -> list[str]:
-    """Find a pip: this Python's, the one that ensurepip carries, or one on PATH."""
-    if attempt([STARTER, "-c", "import pip"]) is not None:
-        return [STARTER, "-m", "pip"]
-    if attempt([str(PYTHON), "-m", "ensurepip"]) is not None:
-        return [str(PYTHON), "-m", "pip"]
-    return [command for command in [shutil.which("pip3") or shutil.which("pip")] if command]
-
-
-def bring_uv(pip: list[str]) -> bool:
-    """Install the pinned uv, and nothing else, into .venv by pip."""
-    pin = VENV / "uv.txt"
-    pin.write_text(uv_block(read_lock()))
-    # building uv from source would cost more than it saves; pip shows its full patience as the last way
-    quick = ["--only-binary=:all:", "--no-compile", "--retries=2", "--no-deps", "--require-hashes"]
-    attempt([*pip, "--python", str(PYTHON), "install", *quick, "-r", str(pin)])
-    pin.unlink()
-    return (VENV / "bin" / "uv").exists()
-
-
-def mirror(pip: list[str]) -> dict[str, str]:
-    """Tell uv, which reads none of pip's settings, the index that pip is configured for."""
-    index = os.environ.get("PIP_INDEX_URL") or (pip and attempt([*pip, "config", "get", "global.index-url"]))
-    return {"UV_DEFAULT_INDEX": index.strip()} if index else {}
-
-
-def run(command: list[str], **defaults: str) -> str:
-    """Run a tool and return what it prints, or raise with its reason."""
-    own = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    environ = {**defaults, **without("PYTHONHOME", "__PYVENV_LAUNCHER__"), **own}
-    try:
-        done = subprocess.run(command, env=environ, cwd=ROOT, check=True, capture_output=True)
-        return done.stdout.decode(errors="replace")
-    except OSError as error:
-        raise EnvironmentSetupError(f"{command[0]} does not run: {error.strerror}") from error
-    except subprocess.CalledProcessError as error:
-        raise EnvironmentSetupError(reason(error.stderr.decode(errors="replace"))) from error
-
-
-def attempt(command: list[str]) -> str | None:
-    """Return what a tool prints, or nothing where it fails."""
-    try:
-        return run(command)
-    except EnvironmentSetupError:
-        return None
-
-
-def reason(stderr: str) -> str:
-    """Find the line in which uv or pip says what went wrong, its last error or the last line."""
-    lines = re.findall(r"^\W*(?:error|cause): (.+)", stderr, re.M | re.I) or re.findall(r"\w.*", stderr)
-    line = lines[-1].strip() if lines else "it gave no reason"
-    return line if len(line) <= 160 else line[:157] + "..."
-
-
 def write_bytecode() -> None:
     """Start once, with bytecode, what is slow to start."""
     # where the machine lets nobody write bytecode, every command would pay 3 s again
     environ = without("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "__PYVENV_LAUNCHER__")
-    subprocess.run([PYTHON, "-c", f"import {SLOW}"], env=environ, cwd=ROOT, check=False, capture_output=True)
+    subprocess.run([PYTHON, "-c", f"import {SLOW}"], check=False, env=environ, cwd=ROOT, capture_output=True)
 
 
 def say(line: str) -> None:
@@ -303,27 +186,3 @@ def settled_in_conda() -> bool:
         cure = "bring it up to date with `conda env update -f environment.yml`"
         raise EnvironmentSetupError(f"the conda environment cellar lacks {unmet} of requirements.lock; {cure}")
     return not unmet
-
-
-def unmet_pins(lock: str) -> Iterator[str]:
-    """Walk over the pins of requirements.lock that apply here and are not installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    for name, pin, marker in re.findall(r"^([\w.-]+)==(\S+)(?: ; (.+?))?(?: \\)?$", lock, re.M):
-        try:
-            met = version(name) == pin
-        except PackageNotFoundError:
-            met = False
-        if not met and applies(marker):
-            yield f"{name}=={pin}"
-
-
-def applies(marker: str) -> bool:
-    """Evaluate a marker such as sys_platform == 'darwin'."""
-    if not marker:
-        return True
-    try:
-        from packaging.markers import Marker
-    except ImportError:
-        return False  # the lock pins packaging without a marker, so that its absence is noticed all the same
-    return Marker(marker).evaluate()

@@ -48,4 +48,5 @@ def _facts(registry: Registry, name: str, version: int) -> tuple[str, str, str]:
         return "damaged: inv verify", "", ""
     assert found.metrics is not None
     metric = found.metrics.held_out[found.metrics.headline]
-    return found.manifest.estimator, f"{found.metrics.headline} {metric.value:.3f}", found.manifest.created[:16]
+    value = "unknown" if metric.value is None else f"{metric.value:.3f}"
+    return found.manifest.estimator, f"{found.metrics.headline} {value}", found.manifest.created[:16]

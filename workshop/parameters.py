@@ -58,7 +58,7 @@ def parse(words: list[str]) -> dict[str, Any]:
             raise DataError(f"{word[:80]!r} is not a parameter: write name=value, such as test_size=0.3")
         try:
             given[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             given[name] = text
     return given
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import msgspec
 
-from service import config
+from service import bundle, config
 from service.config import ROOT
-from service.errors import CellarError, DataError
+from service.errors import BundleError, CellarError, DataError
 from workshop import parameters
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -56,10 +56,10 @@ def find_tables(data: str = "") -> list[Path]:
     """Return the table called or at `data`, or every table of the house; raise DataError if there is none."""
     folder = config.read().data
     if data:
-        for path in (folder / f"{data}.csv", Path(data).expanduser()):
-            if path.is_file():
+        for path in (folder / f"{data}.csv", Path(os.path.expanduser(data))):
+            if os.path.isfile(path):
                 return [path.resolve()]
-        raise DataError(f"there is no table {data!r}: name a file in {folder} or give a path")
+        raise DataError(f"there is no table {data[:200]!r}: name a file in {folder} or give a path")
     if not folder.is_dir():
         raise DataError(f"the folder of tables {folder} is missing: make it, or set CELLAR_DATA")
     tables = sorted(folder.glob("*.csv"))
@@ -69,17 +69,24 @@ def find_tables(data: str = "") -> list[Path]:
 
 
 def check(job: Job) -> None:
-    """Raise DataError if a parameter of the job is unknown or of the wrong type, before anything starts."""
+    """Raise DataError if a parameter of the job is unknown or cannot be right, before anything starts."""
     notebooks = [NOTEBOOKS / f"{step}.ipynb" for step in job.steps]
     parameters.check_known(notebooks, job.given)
     for notebook in notebooks:
         parameters.choose(notebook, job.given)
+    try:
+        bundle.model_name(job.given.get("model") or "unnamed")  # it also names a folder below `reports/`
+    except BundleError as error:
+        raise DataError(f"the parameter `model`: {error}") from error
 
 
 def run_all(jobs: Sequence[Job], tell: Tell) -> list[Outcome]:
     """Run the jobs side by side, as many as there are processors, telling `tell` of every cell."""
     for job in jobs:
         check(job)
+    twice = [job.name for job in jobs if [other.name for other in jobs].count(job.name) > 1]
+    if twice:
+        raise DataError(f"{len(twice)} tables would become one model, {twice[0]!r}: name one of the tables")
     context = multiprocessing.get_context("spawn")
     queue = context.SimpleQueue()
     processes = min(len(jobs), os.cpu_count() or 1)
@@ -97,10 +104,12 @@ def run_all(jobs: Sequence[Job], tell: Tell) -> list[Outcome]:
 
 def run(job: Job, tell: Tell) -> Outcome:
     """Run the notebooks of one job in this process and put what they made into `reports/`."""
+    from modeling.dataset import slug
+
     reports = config.read().reports
     reports.mkdir(parents=True, exist_ok=True)
     seconds: dict[str, float] = {}
-    model, version, error = job.name, job.given.get("version", 0), ""
+    model, version, error = job.given.get("model"), job.given.get("version", 0), ""
     folder = Path(tempfile.mkdtemp(prefix=".run-", dir=reports))
     try:
         folder.chmod(0o755)
@@ -112,6 +121,7 @@ def run(job: Job, tell: Tell) -> Outcome:
                 seconds[step] = round(time.perf_counter() - started, 2)
                 if error:
                     break
+        model = model or slug(job.data.stem)
         place = reports / model / ("failed" if error else str(version or "explored"))
         started = time.perf_counter()
         _render_into(folder, place)
