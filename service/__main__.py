@@ -27,6 +27,8 @@ def main() -> None:
         # One blocking thread a worker answered most requests per second at up to 8 connections.
         blocking_threads=1,
         respawn_failed_workers=True,
+        # A worker that is told to stop while it starts may miss the signal; it must not keep the others waiting.
+        workers_kill_timeout=10,
         log_level=LogLevels.warning,
     ).serve()
 

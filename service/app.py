@@ -28,7 +28,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """Return the application; `config` overrides the `CELLAR_*` variables, which override the defaults."""
     app = Flask(__name__)
     app.config["CELLAR"] = settings.read(config)
-    app.config["MAX_CONTENT_LENGTH"] = app.config["CELLAR"].max_body
+    app.config["MAX_CONTENT_LENGTH"] = app.config["CELLAR"].max_body + 1  # the one more shows what is too long
     app.extensions["live"] = Live(Registry(app.config["CELLAR"].artifacts))
     app.extensions["live"].load()
     app.before_request(_name_request)

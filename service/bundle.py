@@ -7,7 +7,6 @@ checked before a parser sees it. A bundle whose sums do not name `metrics.json` 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -18,6 +17,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from service.errors import BundleError
+from service.files import replace_file, sha256, sync_folder, write_synced
 
 FORMAT = 1
 """Raise it when a reader of today would misread a bundle of tomorrow; say in docs/bundle.md what changed."""
@@ -68,6 +68,12 @@ class Split(msgspec.Struct, frozen=True):
     seed: int
     test_size: float
     columns: list[str]
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """What every manifest has in common, whatever its format."""
+
+    format: int
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -142,12 +148,15 @@ def read(folder: Path) -> Bundle:
     """Return the verified bundle in `folder`, or raise BundleError saying which file is wrong and how."""
     sums = read_sums(folder)
     content = {name: _read_verified(folder / name, digest) for name, digest in sums.items()}
-    manifest = _parse(content[MANIFEST], Manifest, folder / MANIFEST)
-    if manifest.format != FORMAT:
+    stamp = _parse(content[MANIFEST], Stamp, folder / MANIFEST)
+    if stamp.format != FORMAT:
         raise BundleError(
-            f"{folder / MANIFEST} has format {manifest.format}, this service reads format {FORMAT}: "
+            f"{told(folder / MANIFEST)} has format {stamp.format}, this service reads format {FORMAT}: "
             "serve it with the Cellar that made it, or train the model again"
         )
+    manifest = _parse(content[MANIFEST], Manifest, folder / MANIFEST)
+    if manifest.model != folder.absolute().parent.name:
+        raise BundleError(f"{told(folder, 2)} holds the model {manifest.model[:80]!r}: move it to that model's folder")
     return Bundle(
         folder=folder,
         version=int(folder.name),
@@ -169,15 +178,15 @@ def is_published(folder: Path) -> bool:
 def read_sums(folder: Path) -> dict[str, str]:
     """Return {file name: sha256} as `SHA256SUMS` states it, or raise BundleError if it is missing or odd."""
     path = folder / SUMS
-    lines = _read_file(path).decode("ascii", "replace").splitlines()
+    lines = _read_file(path).decode("ascii", "replace").splitlines(keepends=True)
     sums = {}
     for line in lines:
-        match = re.fullmatch(r"([0-9a-f]{64})  ([a-z.]+)", line)
+        match = re.fullmatch(r"([0-9a-f]{64})  ([a-z.]+)\n", line)
         if not match:
-            raise BundleError(f"{path} is damaged at {line[:80]!r}: publish the model again")
+            raise BundleError(f"{told(path)} is damaged at {line[:80]!r}: publish the model again")
         sums[match[2]] = match[1]
     if set(sums) not in ({*CANDIDATE_FILES}, {*CANDIDATE_FILES, METRICS}):
-        raise BundleError(f"{path} names {sorted(sums)}, not the files of a bundle: publish the model again")
+        raise BundleError(f"{told(path)} names {sorted(sums)}, not the files of a bundle: publish the model again")
     return sums
 
 
@@ -203,7 +212,7 @@ def publish(folder: Path, metrics: Metrics) -> None:
     """Add `metrics` to the candidate in `folder`; the last write, of its sums, is what makes it servable."""
     sums = read_sums(folder)
     if METRICS in sums:
-        raise BundleError(f"{folder} is published already: train again for a new version")
+        raise BundleError(f"{told(folder, 2)} is published already: train again for a new version")
     data = _pretty(metrics)
     replace_file(folder / METRICS, data)
     replace_file(folder / SUMS, _sums_text({**sums, METRICS: sha256(data)}))
@@ -219,45 +228,16 @@ def model_name(name: str) -> str:
     return name
 
 
+def told(path: Path, parts: int = 3) -> str:
+    """Return how a message names a file, by model and version: where the machine keeps it is nobody's business."""
+    return "/".join(path.parts[-parts:])
+
+
 def versions(home: Path) -> list[int]:
     """Return the version numbers of the bundles below a model's folder, published or not, in order."""
     if not home.is_dir():
         return []
     return sorted(int(entry.name) for entry in home.iterdir() if re.fullmatch(r"[1-9][0-9]{0,8}", entry.name))
-
-
-def sha256(data: bytes) -> str:
-    """Return the SHA-256 of `data` in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def write_synced(path: Path, data: bytes) -> None:
-    """Write a new file and wait until the disk has it."""
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` so that a reader sees the old or the new content, never a mixture."""
-    beside = path.with_name(f".{path.name}-{os.getpid()}-{os.urandom(4).hex()}")
-    try:
-        write_synced(beside, data)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the names in `folder`."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _rename_to_next_version(beside: Path, home: Path) -> Path:
@@ -279,7 +259,9 @@ def _read_verified(path: Path, expected: str) -> bytes:
     data = _read_file(path)
     actual = sha256(data)
     if actual != expected:
-        raise BundleError(f"{path} is damaged: sha256 is {actual}, {SUMS} says {expected}; publish the model again")
+        raise BundleError(
+            f"{told(path)} is damaged: sha256 is {actual}, {SUMS} says {expected}; publish the model again"
+        )
     return data
 
 
@@ -289,14 +271,14 @@ def _read_file(path: Path) -> bytes:
         with open(descriptor, "rb") as file:
             return file.read()
     except OSError as error:
-        raise BundleError(f"{path} cannot be read ({error.strerror}): the bundle is incomplete") from error
+        raise BundleError(f"{told(path)} cannot be read ({error.strerror}): the bundle is incomplete") from error
 
 
 def _parse(data: bytes, kind: type[Parsed], path: Path) -> Parsed:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BundleError(f"{path} is not understood: {error}") from error
+        raise BundleError(f"{told(path)} is not understood: {error}") from error
 
 
 def _pretty(document: msgspec.Struct) -> bytes:

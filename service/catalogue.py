@@ -77,7 +77,7 @@ def report(name: str, page: str, version: int | None = None) -> Response:
     """Send the report of a version: its evaluation, which links to the other notebooks' pages."""
     g.model = _live().get(name, version)
     folder = _config().reports / name / str(g.model.version)
-    if not re.fullmatch(r"[0-9a-z_]+", page) or not (folder / f"{page}.html").is_file():
+    if not re.fullmatch(r"[0-9a-z_]{1,64}", page) or not (folder / f"{page}.html").is_file():
         raise NotFoundError(f"{name} version {g.model.version} has no report page {page[:40]!r}")
     return send_from_directory(folder, f"{page}.html")
 

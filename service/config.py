@@ -32,11 +32,18 @@ def read(given: Mapping[str, Any] | None = None, environ: Mapping[str, str] = os
         variable = f"CELLAR_{field.name.upper()}"
         if environ.get(variable):
             values[field.name] = _convert(environ[variable], field.type, variable)
-    return msgspec.convert({**values, **(given or {})}, Config, dec_hook=lambda kind, value: kind(value))
+    found = msgspec.convert({**values, **(given or {})}, Config, dec_hook=lambda kind, value: kind(value))
+    # Flask would look for a relative folder beside its own code.
+    folders = {
+        name: path.expanduser().resolve()
+        for name, path in msgspec.structs.asdict(found).items()
+        if isinstance(path, Path)
+    }
+    return msgspec.structs.replace(found, **folders)
 
 
 def _convert(text: str, kind: type, variable: str) -> Any:
     try:
-        return Path(text).expanduser().resolve() if kind is Path else kind(text)
+        return kind(text)
     except ValueError as error:
         raise CellarError(f"{variable} must be a whole number, got {text!r}") from error

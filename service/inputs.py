@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -15,7 +15,7 @@ from service.bundle import Feature
 from service.errors import SHOWN, InputError, Problem, RequestError
 
 DEPTH = 64
-"""How deeply a body may nest; rows nest at most four deep, so only refused values are ever measured."""
+"""How deeply a body may nest; rows that fit nest at most four deep, so only refused rows are ever measured."""
 
 WARNED = 100
 """How many warnings a reply holds."""
@@ -53,31 +53,34 @@ class Schema:
 
     def read_records(self, records: Sequence[Any], ignore_extra: bool = False) -> Inputs:
         """Return records, one dict a row; an unknown field is a problem unless `ignore_extra`."""
-        problems = [
+        wrong = (
             problem
             for row, record in enumerate(records)
             if not isinstance(record, dict) or record.keys() != self._known
             for problem in self._record_problems(row, record, ignore_extra)
-        ]
+        )
+        problems = list(islice(wrong, SHOWN + 1))
         if problems:
             # The values of rows that have all fields are looked at too, so that one reply tells all.
             present = [(row, record) for row, record in enumerate(records) if isinstance(record, dict)]
             for feature in self.features:
                 held = [(row, record[feature.name]) for row, record in present if feature.name in record]
                 problems += _value_problems(feature, held)
-            raise InputError(sorted(problems, key=lambda problem: problem.row or 0))
+            raise _refusal(problems, records)
         return self.read_columns({name: [record[name] for record in records] for name in self.names})
 
     def read_lists(self, rows: Sequence[Any]) -> Inputs:
         """Return rows given as lists of values in feature order."""
         width = len(self.names)
-        problems = [
-            Problem(_row_reason(values, width), row)
-            for row, values in enumerate(rows)
-            if not isinstance(values, list) or len(values) != width
-        ]
-        if problems:
-            raise InputError(problems)
+        whole = [isinstance(values, list) and len(values) == width for values in rows]
+        if not all(whole):
+            wrong = (Problem(_row_reason(rows[row], width), row) for row, good in enumerate(whole) if not good)
+            problems = list(islice(wrong, SHOWN + 1))
+            for index, feature in enumerate(self.features):
+                problems += _value_problems(
+                    feature, ((row, rows[row][index]) for row, good in enumerate(whole) if good)
+                )
+            raise _refusal(problems, rows)
         columns = list(zip(*rows, strict=True)) or [()] * width
         return self.read_columns(dict(zip(self.names, columns, strict=True)))
 
@@ -88,21 +91,22 @@ class Schema:
         numbers = np.empty((count, len(self.numbers)), dtype=np.float32)
         for index, feature in enumerate(self.numbers):
             if not _fill_numbers(numbers[:, index], feature, columns[feature.name]):
-                problems += _value_problems(feature, enumerate(columns[feature.name]))
+                problems += _value_problems(feature, enumerate(_listed_values(columns[feature.name])))
         categories = np.empty((count, len(self.categories)), dtype=object)
         for index, feature in enumerate(self.categories):
             if not _fill_categories(categories[:, index], feature, columns[feature.name]):
-                problems += _value_problems(feature, enumerate(columns[feature.name]))
+                problems += _value_problems(feature, enumerate(_listed_values(columns[feature.name])))
         if problems:
-            raise InputError(sorted(problems, key=lambda problem: problem.row or 0))
+            raise _refusal(problems, [_listed_values(values) for values in columns.values()])
         return Inputs(numbers, categories, self._warnings(numbers, categories))
 
-    def _record_problems(self, row: int, record: Any, ignore_extra: bool) -> list[Problem]:
+    def _record_problems(self, row: int, record: Any, ignore_extra: bool) -> Iterator[Problem]:
         if not isinstance(record, dict):
-            return [Problem(f"must be an object with the fields {_listed(self.names)}, got {_shown(record)}", row)]
-        missing = [Problem("is missing", row, name) for name in self.names if name not in record]
-        unknown = [] if ignore_extra else [name for name in record if name not in self._known]
-        return missing + [Problem(f"is not a feature{self._nearest(name)}", row, name[:80]) for name in unknown]
+            yield Problem(f"must be an object with the fields {_listed(self.names)}, got {_shown(record)}", row)
+            return
+        yield from (Problem("is missing", row, name) for name in self.names if name not in record)
+        unknown = () if ignore_extra else (name for name in record if name not in self._known)
+        yield from (Problem(f"is not a feature{self._nearest(name)}", row, name[:80]) for name in unknown)
 
     def _nearest(self, name: str) -> str:
         close = difflib.get_close_matches(name[:80], self.names, n=1)
@@ -132,7 +136,7 @@ def shortest(value: float) -> float:
 
 def _fill_numbers(into: npt.NDArray[np.float32], feature: Feature, values: Sequence[Any]) -> bool:
     """Write `values` into the column and return True, or return False if one of them is wrong."""
-    if isinstance(values, np.ndarray):
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
         return _fill_array(into, feature, values)
     kinds = set(map(type, values))
     if not kinds <= ({int, float, type(None)} if feature.nullable else {int, float}):
@@ -146,8 +150,6 @@ def _fill_numbers(into: npt.NDArray[np.float32], feature: Feature, values: Seque
 
 
 def _fill_array(into: npt.NDArray[np.float32], feature: Feature, values: npt.NDArray[Any]) -> bool:
-    if values.dtype.kind not in "fiu":
-        return False
     with np.errstate(over="ignore"):
         into[:] = values
     return _complete(into, feature)
@@ -177,8 +179,6 @@ def _value_problems(feature: Feature, held: Any) -> list[Problem]:
 
 def _reason(feature: Feature, value: Any) -> str | None:
     """Return why `value` is wrong for `feature`, or None if it is not."""
-    if isinstance(value, (list, dict)) and _deeper_than(value, DEPTH):
-        raise RequestError(f"the body nests deeper than {DEPTH} levels")
     missing = value is None or value == "" or (isinstance(value, float) and value != value)
     if missing and (value != "" or feature.kind == "category"):
         return None if feature.nullable else "must not be missing: training saw no missing value here"
@@ -186,7 +186,21 @@ def _reason(feature: Feature, value: Any) -> str | None:
         return None if isinstance(value, str) else "must be a text"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return "must be a number"
-    return None if abs(value) <= np.finfo(np.float32).max else "must be a finite 32-bit number"
+    return None if _fits(value) else "must be a finite 32-bit number"
+
+
+def _fits(value: float) -> bool:
+    try:
+        with np.errstate(over="ignore"):
+            return bool(np.isfinite(np.float64(value).astype(np.float32)))
+    except OverflowError:
+        return False
+
+
+def _refusal(problems: list[Problem], given: Sequence[Any]) -> RequestError:
+    if _deeper_than(given, DEPTH):
+        return RequestError(f"the body nests deeper than {DEPTH} levels")
+    return InputError(sorted(problems, key=lambda problem: problem.row or 0))
 
 
 def _deeper_than(value: Any, limit: int) -> bool:
@@ -226,6 +240,10 @@ def _shown(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     text = repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "a number of more than 40 digits"
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _listed_values(values: Sequence[Any]) -> list[Any]:
+    return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
 def _echo(value: Any) -> bool | int | float | str | None:

@@ -55,13 +55,15 @@ class Live:
         if self.registry.versions(name):
             why = self.refused.get(name, "none of its versions was promoted")
             raise NoModelError(f"{name} has no version that can be served: {why}")
-        known = ", ".join(self.champions) or "none yet: run the pipeline"
-        raise NotFoundError(f"no model is called {name[:80]!r} (models: {known})")
+        if not self.champions:
+            raise NoModelError("no model can be served yet: run the pipeline, then start the service again")
+        raise NotFoundError(f"no model is called {name[:80]!r} (models: {', '.join(self.champions)})")
 
     def _try(self, name: str, version: int) -> Model | None:
         try:
             return load(self.registry.place(name, version))
         except BundleError as error:
-            self.refused[name] = f"version {version} was refused: {error}"
-            log.error("%s %s", name, self.refused[name])
+            told = f"version {version} was refused: {error}"
+            self.refused[name] = f"{self.refused[name]}; {told}" if name in self.refused else told
+            log.error("%s %s", name, told)
             return None

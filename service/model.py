@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from service import bundle, onnx_file
-from service.bundle import Bundle, Label
+from service.bundle import Bundle, Golden, Label
 from service.errors import BundleError, CellarError
 from service.inputs import Inputs, Schema
 
@@ -70,25 +70,29 @@ def _session(source: Bundle) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(source.model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a dozen classes of its own that share no other base
-        raise BundleError(f"{source.folder / bundle.MODEL} cannot be loaded: {str(error)[:200]}") from error
+        raise BundleError(
+            f"{bundle.told(source.folder / bundle.MODEL)} cannot be loaded: {str(error)[:200]}"
+        ) from error
 
 
 def _replay(model: Model) -> None:
     """Raise BundleError unless the model answers its golden rows as it did when it was trained."""
-    golden, where = model.bundle.golden, model.bundle.folder / bundle.GOLDEN
+    golden, folder = model.bundle.golden, model.bundle.folder
     try:
-        answer = model.predict(model.schema.read_records(golden.rows))
+        same = _agrees(model.predict(model.schema.read_records(golden.rows)), golden, bool(model.classes))
     except CellarError as error:
-        raise BundleError(f"{where} does not fit the manifest: {error}") from error
+        raise BundleError(f"{bundle.told(folder / bundle.GOLDEN)} does not fit the manifest: {error}") from error
     except Exception as error:  # as above: a graph that loads may still fail when it runs
-        raise BundleError(f"{model.bundle.folder} fails on its golden rows: {str(error)[:200]}") from error
-    if model.classes:
-        same = answer.values.tolist() == golden.predict
-        near = _near(answer.probabilities, golden.predict_proba, golden.tolerance)
-    else:
-        same, near = True, _near(answer.values, golden.predict, golden.tolerance)
-    if not golden.rows or not same or not near:
-        raise BundleError(f"{model.bundle.folder} does not answer its golden rows as it did when it was trained")
+        raise BundleError(f"{bundle.told(folder, 2)} fails on its golden rows: {str(error)[:200]}") from error
+    if not golden.rows or not same:
+        raise BundleError(f"{bundle.told(folder, 2)} does not answer its golden rows as it did when it was trained")
+
+
+def _agrees(answer: Prediction, golden: Golden, classify: bool) -> bool:
+    if not classify:
+        return _near(answer.values, golden.predict, golden.tolerance)
+    same = answer.values.tolist() == golden.predict
+    return same and _near(answer.probabilities, golden.predict_proba, golden.tolerance)
 
 
 def _near(actual: Any, expected: Any, tolerance: float) -> bool:

@@ -48,6 +48,9 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
+        if key >> 32:
+            # Parsers drop the high bits and would read another field than this one.
+            raise ValueError(f"broken at byte {at}")
         field, wire = key >> 3, key & 7
         if wire == 0:
             value, at = _varint(message, at)

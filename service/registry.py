@@ -14,8 +14,10 @@ import msgspec
 
 from service import bundle
 from service.errors import NotFoundError, PromotionError
+from service.files import replace_file
 
 CHAMPION, HISTORY = "champion", "history.jsonl"
+PROMOTE, ROLLBACK = "promote", "rollback"
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -71,7 +73,7 @@ class Registry:
             return []
         return [event for line in lines if (event := _event(line))]
 
-    def promote(self, model: str, version: int, reason: str, action: str = "promote") -> None:
+    def promote(self, model: str, version: int, reason: str, action: str = PROMOTE) -> None:
         """Make a published `version` champion, with the reason on record; raise PromotionError if it is not one."""
         if version not in self.versions(model):
             known = ", ".join(map(str, self.versions(model))) or "none"
@@ -86,15 +88,17 @@ class Registry:
                 reason=reason,
             )
             _append(self.home(model) / HISTORY, msgspec.json.encode(event) + b"\n")
-            bundle.replace_file(self.home(model) / CHAMPION, f"{version}\n".encode())
+            replace_file(self.home(model) / CHAMPION, f"{version}\n".encode())
 
     def rollback(self, model: str, reason: str = "rollback") -> int:
-        """Make the champion before the present one champion again and return its version."""
+        """Make the champion that the present one was promoted over champion again and return its version."""
         now, published = self.champion(model), set(self.versions(model))
-        for event in reversed(self.history(model)):
-            if event.version == now and event.previous in published and event.previous != now:
+        # Only promotions count: to go back twice must not return to what was gone back from.
+        promotions = [event for event in self.history(model) if event.action == PROMOTE and event.version == now]
+        for event in reversed(promotions):
+            if event.previous in published and event.previous != now:
                 assert event.previous is not None
-                self.promote(model, event.previous, reason, action="rollback")
+                self.promote(model, event.previous, reason, action=ROLLBACK)
                 return event.previous
         raise PromotionError(f"{model} has no earlier champion to go back to")
 

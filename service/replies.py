@@ -6,7 +6,8 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from flask import Response, g, request
+from flask import Response, current_app, g, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from service.errors import CellarError, InputError, MediaTypeError, RequestError
 
@@ -23,11 +24,19 @@ def json_body() -> Any:
             f"the body's Content-Encoding {request.content_encoding[:40]!r} is not spoken; send it plain"
         )
     try:
-        return msgspec.json.decode(request.get_data(cache=False))
+        return msgspec.json.decode(_body())
     except RecursionError as error:
         raise RequestError("the body nests too deeply") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RequestError(f"the body is not JSON: {error}") from error
+
+
+def _body() -> bytes:
+    data = request.get_data(cache=False)
+    # Werkzeug cuts a body that does not tell its length at its limit, in silence.
+    if len(data) > current_app.config["CELLAR"].max_body:
+        raise RequestEntityTooLarge
+    return data
 
 
 def json_reply(document: Any, status: int = 200, media: str = JSON) -> Response:

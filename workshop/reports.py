@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from service import bundle
 from service.errors import BundleError
+from service.files import replace_file
 from service.registry import Registry
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -41,7 +42,7 @@ def write_index(folder: Path, registry: Registry) -> Path:
     }
     text = environment.get_template("index.html.j2").render(models=models)
     folder.mkdir(parents=True, exist_ok=True)
-    bundle.replace_file(folder / "index.html", text.encode())
+    replace_file(folder / "index.html", text.encode())
     return folder / "index.html"
 
 

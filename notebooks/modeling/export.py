@@ -17,8 +17,9 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from modeling.dataset import NOTEBOOKS, is_number
-from service.bundle import Feature, Golden, Value, sha256
+from service.bundle import Feature, Golden, Value
 from service.errors import DataError
+from service.files import sha256
 from service.inputs import Inputs, Schema, shortest
 
 PACKAGES = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy", "pandas")
@@ -49,6 +50,8 @@ def to_onnx(pipeline: Pipeline, X: pd.DataFrame) -> bytes:
             initial_types=[(name, kind) for name, kind in reads if kind.shape[1]],
             options=options,
         )
+    # The converter takes them from a set: their order, and so the file, would change from process to process.
+    graph.opset_import.sort(key=lambda used: used.domain)
     return bytes(graph.SerializeToString())
 
 

@@ -1,0 +1,258 @@
+"""Real bundles, made by the project's own code without a kernel, and the service on top of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from service import bundle, files
+from service.app import create_app
+from service.registry import Registry
+
+ROOT = Path(__file__).resolve().parent.parent
+WINE = ROOT / "data" / "wine.csv"
+
+
+class Trained(NamedTuple):
+    """A bundle with what it was made from: the fitted scikit-learn pipeline, training rows and held-out rows."""
+
+    folder: Path
+    pipeline: Any
+    X: Any
+    held_out: Any
+
+
+def train(artifacts: Path, data: Path, model: str = "", **parameters: Any) -> Trained:
+    """Make a candidate as 02_train does, without its tables and figures."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline, make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    from modeling import dataset as tables
+    from modeling import estimators, export, split
+
+    given = {"target": "", "estimator": "default", "features": [], "seed": 0, **parameters}
+    dataset = tables.load(data, given["target"])
+    chosen = tables.choose_features(dataset, given["features"])
+    table = tables.drop_duplicates(dataset.table).dropna(subset=[dataset.target])
+    nullable = [name for name in chosen if table[name].isna().any()]
+    classify = dataset.task == "classification"
+    out = split.held_out(table, dataset.target, 0.25, given["seed"], stratify=classify)
+    X, y = tables.as_model_input(table[~out], chosen), table.loc[~out, dataset.target]
+    y = tables.as_labels(y) if classify else y.to_numpy(dtype=float)
+    name, estimator = estimators.make(given["estimator"], dataset.task, given["seed"])
+    numbers = [at for at, column in enumerate(X) if tables.is_number(X[column])]
+    categories = [at for at in range(X.shape[1]) if at not in numbers]
+    prepare = [
+        ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
+        ("categories", OneHotEncoder(handle_unknown="ignore", sparse_output=False), categories),
+    ]
+    transformer = ColumnTransformer([part for part in prepare if part[2]])
+    pipeline = Pipeline([("prepare", transformer), ("estimator", estimator)]).fit(X, y)
+    described = tables.describe_features(dataset, X, nullable)
+    spread = 1.0 if classify else float(y.std())
+    manifest = bundle.Manifest(
+        format=bundle.FORMAT,
+        model=bundle.model_name(model or tables.slug(dataset.name)),
+        task=dataset.task,
+        estimator=name,
+        features=described,
+        target=tables.describe_target(dataset, pipeline[-1].classes_.tolist() if classify else []),
+        data=bundle.Data(dataset.path.name, len(dataset.table), dataset.sha256),
+        split=bundle.Split(given["seed"], 0.25, [column for column in table if column != dataset.target]),
+        parameters={**parameters, "missing": "impute"},
+        cross_validation={},
+        **export.provenance("02_train.ipynb"),
+    )
+    golden = export.golden_rows(pipeline, X, described, spread)
+    place = bundle.write_candidate(artifacts, manifest, golden, export.to_onnx(pipeline, X))
+    return Trained(place, pipeline, X, table[out])
+
+
+def evaluate(trained: Trained) -> None:
+    """Publish a candidate and make it champion, as 03_evaluate does with promote=always."""
+    from modeling import dataset as tables
+    from modeling import evaluation, export
+    from service.model import load
+
+    challenger = load(trained.folder)
+    manifest, table = challenger.manifest, trained.held_out
+    classify = manifest.task == "classification"
+    X = tables.as_model_input(table, challenger.schema.names)
+    y = tables.as_labels(table[manifest.target.name]) if classify else table[manifest.target.name].to_numpy(dtype=float)
+    predicted = challenger.predict(export.as_inputs(X, manifest.features)).values
+    baseline = y[:1].repeat(len(y))
+    metrics = bundle.Metrics(
+        rows=len(y),
+        headline=evaluation.HEADLINE[manifest.task],
+        held_out=evaluation.with_intervals(manifest.task, y, predicted, seed=0, rounds=20),
+        baseline=evaluation.MEASURES[manifest.task](y, baseline),
+        cross_validation=manifest.cross_validation,
+        per_class={},
+        verdict=evaluation.judge(manifest.task, y, predicted, baseline, None, None),
+        evaluated="2026-01-01T00:00:00+00:00",
+    )
+    bundle.publish(trained.folder, metrics)
+    Registry(trained.folder.parents[1]).promote(manifest.model, int(trained.folder.name), "made for the tests")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the `CELLAR_*` variables of the person who runs the tests out of them."""
+    for name in os.environ:
+        if name.startswith("CELLAR_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def trained_wine(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """`wine` version 1, champion: a classification in whole numbers, from numbers only."""
+    trained = train(tmp_path_factory.mktemp("wine"), WINE, estimator="logistic_regression")
+    evaluate(trained)
+    return trained
+
+
+@pytest.fixture(scope="session")
+def wine_artifacts(trained_wine: Trained) -> Path:
+    """The artifacts folder that holds `wine`; not to be written to."""
+    return trained_wine.folder.parents[1]
+
+
+@pytest.fixture(scope="session")
+def houses_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table with awkward column names, texts and missing values, and its card; `view` and `price` are targets."""
+    import numpy as np
+    import pandas as pd
+
+    draw, rows = np.random.default_rng(0), 160
+    area, floors = draw.uniform(20, 300, rows).round(1), draw.integers(1, 5, rows).astype(float)
+    side = draw.choice(["Süd", "北", "<b>west</b>", 'the "left"'], rows)
+    heating = draw.choice(["gas", "wood / coal"], rows)
+    quoted = draw.normal(0, 1, rows).round(3)
+    price = (area * 3 + floors * 40 + (side == "Süd") * 120 + quoted * 5 + draw.normal(0, 9, rows)).round(2)
+    view = np.where(price > np.quantile(price, 0.66), "grand", np.where(side == "北", "<i>none</i>", "schön"))
+    table = pd.DataFrame({"living area (m²)": area, "<script>alert(1)</script>": side, "floors/level": floors})
+    table['it\'s "quoted"'], table["heating, by"], table["price"], table["view"] = quoted, heating, price, view
+    table.loc[::7, "floors/level"] = None
+    table.loc[3::11, "heating, by"] = None
+    path = tmp_path_factory.mktemp("tables") / "houses.csv"
+    table.to_csv(path, index=False)
+    path.with_suffix(".toml").write_text(
+        'title = "Houses"\ntarget = "view"\ntask = "classification"\n\n'
+        '[columns."living area (m²)"]\nunit = "m²"\nmeaning = "<script>alert(2)</script>"\n',
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained_houses(tmp_path_factory: pytest.TempPathFactory, houses_csv: Path) -> Trained:
+    """`houses` version 1, champion: classes are texts; features are mixed and may be missing."""
+    columns = ["living area (m²)", "<script>alert(1)</script>", "floors/level", 'it\'s "quoted"', "heating, by"]
+    artifacts = tmp_path_factory.mktemp("houses")
+    trained = train(artifacts, houses_csv, features=columns, estimator="logistic_regression")
+    evaluate(trained)
+    return trained
+
+
+@pytest.fixture(scope="session")
+def trained_prices(trained_houses: Trained, houses_csv: Path) -> Trained:
+    """`prices` version 1, champion: a regression on the same mixed features, beside `houses`."""
+    features = list(trained_houses.X)
+    trained = train(trained_houses.folder.parents[1], houses_csv, "prices", target="price", features=features)
+    evaluate(trained)
+    return trained
+
+
+@pytest.fixture(scope="session")
+def houses_artifacts(trained_prices: Trained) -> Path:
+    """The artifacts folder that holds `houses` and `prices`; not to be written to."""
+    return trained_prices.folder.parents[1]
+
+
+@pytest.fixture
+def artifacts(wine_artifacts: Path, tmp_path: Path) -> Path:
+    """A copy of `wine_artifacts` to damage, in the folder `artifacts`."""
+    return shutil.copytree(wine_artifacts, tmp_path / "artifacts")
+
+
+@pytest.fixture
+def config(wine_artifacts: Path, tmp_path: Path) -> dict[str, Any]:
+    """The settings of `app`; another test file overrides this fixture to serve something else."""
+    return {"artifacts": wine_artifacts, "reports": tmp_path / "reports"}
+
+
+@pytest.fixture
+def app(config: dict[str, Any]) -> Flask:
+    """The service on `wine`."""
+    return create_app(config)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A client of `app` without a network."""
+    return app.test_client()
+
+
+@pytest.fixture
+def reseal() -> Callable[[Path], None]:
+    """The function that writes SHA256SUMS anew, as somebody would who changed a bundle on purpose."""
+
+    def seal(folder: Path) -> None:
+        names = [line.split("  ")[1] for line in (folder / bundle.SUMS).read_text().splitlines()]
+        lines = [f"{files.sha256((folder / name).read_bytes())}  {name}\n" for name in names]
+        (folder / bundle.SUMS).write_text("".join(lines))
+
+    return seal
+
+
+class Server(NamedTuple):
+    """A running `python -m service`."""
+
+    process: subprocess.Popen[bytes]
+    host: str
+    port: int
+
+
+@pytest.fixture
+def server(wine_artifacts: Path, tmp_path: Path) -> Iterator[Server]:
+    """The real server on a free port of this machine, ready to answer; it is ended with the test."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environ = {"CELLAR_ARTIFACTS": str(wine_artifacts), "CELLAR_REPORTS": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", "--port", str(port), "--workers", "1"],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+    )
+    try:
+        _wait_until_listening(process, port)
+        yield Server(process, "127.0.0.1", port)
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
+    give_up = time.monotonic() + 20
+    while process.poll() is None and time.monotonic() < give_up:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise RuntimeError(f"the server did not start (exit status {process.poll()})")

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SERVICE = sorted((ROOT / "service").rglob("*.py"))
+
+LAYERS = [
+    {"errors", "files"},
+    {"bundle", "config"},
+    {"onnx_file", "inputs", "registry"},
+    {"model"},
+    {"live", "replies"},
+    {"dialects", "catalogue"},
+    {"app"},
+    {"__main__"},
+]
+"""Each module of the service imports only from layers above it in this list, never from its own."""
+
+FOREIGN = {"sklearn", "pandas", "matplotlib", "papermill", "nbconvert", "onnx", "skl2onnx", "modeling", "workshop"}
+
+
+def imports(path: Path) -> set[str]:
+    """Return the full names of all that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports by dots"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def layer(module: str) -> int:
+    """Return which layer a module of the service is in."""
+    (found,) = [at for at, names in enumerate(LAYERS) if module in names]
+    return found
+
+
+def own(path: Path) -> str:
+    """Return the name of a file of the service below `service`, a folder's for what is in it."""
+    return path.relative_to(ROOT / "service").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", SERVICE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_service_imports_nothing_of_the_workshop(path: Path):
+    """No file of the service imports what only training needs."""
+    assert not {name.split(".")[0] for name in imports(path)} & FOREIGN
+
+
+@pytest.mark.parametrize("path", SERVICE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_service_imports_point_one_way(path: Path):
+    """errors < bundle < registry, inputs < model < live < dialects, catalogue < app: nobody looks upward."""
+    if own(path) == "__init__":
+        assert imports(path) == set()
+        return
+    below = {name.split(".")[1] for name in imports(path) if name.split(".")[0] == "service"} - {own(path)}
+    upward = {name for name in below if layer(name) >= layer(own(path))}
+    assert not upward, f"{own(path)} imports {upward}"
+
+
+def test_every_module_has_its_layer():
+    """A new file of the service is put into a layer, and no layer names a file that is gone."""
+    assert {own(path) for path in SERVICE} - {"__init__"} == set.union(*LAYERS)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks" / "modeling").glob("*.py")), ids=lambda path: path.name)
+def test_modeling_knows_only_the_contract(path: Path):
+    """What the notebooks share imports the bundle, its errors and how rows are read, nothing of the web or workshop."""
+    names = {name.split(".")[0] for name in imports(path)}
+    assert not names & {"flask", "workshop", "papermill", "granian"}
+    below = {name.split(".")[1] for name in imports(path) if name.split(".")[0] == "service"}
+    assert below <= {"bundle", "errors", "inputs", "config", "files"}
+
+
+def test_serving_loads_nothing_of_the_workshop():
+    """A fresh interpreter that imports the application, and the server, has loaded none of the training packages."""
+    program = "import sys, service.app, service.__main__; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert {"flask", "onnxruntime", "service"} <= loaded
+    assert not loaded & FOREIGN

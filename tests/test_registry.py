@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from service import bundle
+from service.errors import NotFoundError, PromotionError
+from service.registry import Registry
+
+HOSTILE = ["", ".", "..", "../wine", "a/b", "/etc", "%2e%2e", "WINE", "Wine", "wine\n", "wine\0", "w" * 65, "é"]
+
+
+@pytest.fixture
+def registry(artifacts: Path) -> Registry:
+    """`wine` in versions 1, 2, 9 and 10, the first one champion, and 11 a candidate."""
+    for number in (2, 9, 10):
+        shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / str(number))
+    first = bundle.read(artifacts / "wine" / "1")
+    bundle.write_candidate(artifacts, first.manifest, first.golden, first.model)
+    return Registry(artifacts)
+
+
+def test_versions_are_the_published_ones_by_number(registry: Registry):
+    """10 comes after 9, and a candidate is no version to be had."""
+    assert registry.versions("wine") == [1, 2, 9, 10]
+
+
+def test_models_have_a_published_version(registry: Registry):
+    """A folder without a published bundle, or with a name that no model has, is no model."""
+    (registry.folder / "empty").mkdir()
+    (registry.folder / "Upper").mkdir()
+    (registry.folder / "file").touch()
+    shutil.copytree(registry.place("wine", 11), registry.folder / "candidate" / "1")
+    assert registry.models() == ["wine"]
+
+
+def test_no_folder_no_models(tmp_path: Path):
+    """Before the first training there is nothing, and that is no error."""
+    registry = Registry(tmp_path / "none")
+    assert registry.models() == []
+    assert registry.versions("wine") == []
+    assert registry.champion("wine") is None
+    assert registry.history("wine") == []
+
+
+def test_promotion_is_recorded(registry: Registry):
+    """Promoting changes the champion and says in the history who, what, before and why."""
+    registry.promote("wine", 10, "better on the test rows")
+    assert registry.champion("wine") == 10
+    event = registry.history("wine")[-1]
+    assert (event.action, event.version, event.previous, event.reason) == ("promote", 10, 1, "better on the test rows")
+    assert event.by
+    assert event.at.endswith("+00:00")
+
+
+def test_reason_of_many_lines_stays_one_event(registry: Registry):
+    """A reason with line breaks and other letters comes back as it was."""
+    registry.promote("wine", 2, 'two\nlines, "quotes" and ü')
+    assert len(registry.history("wine")) == 2
+    assert registry.history("wine")[-1].reason == 'two\nlines, "quotes" and ü'
+
+
+@pytest.mark.parametrize("version", [0, 3, 11, -1, 999])
+def test_only_published_versions_are_promoted(registry: Registry, version: int):
+    """A candidate or a version that does not exist is refused with those that do, and nothing changes."""
+    with pytest.raises(PromotionError, match=r"published: 1, 2, 9, 10"):
+        registry.promote("wine", version, "no")
+    assert registry.champion("wine") == 1
+    assert len(registry.history("wine")) == 1
+
+
+def test_rollback_goes_back_step_by_step(registry: Registry):
+    """Each rollback goes one champion further back, never to what was gone back from, and is recorded as such."""
+    registry.promote("wine", 2, "second")
+    registry.promote("wine", 10, "third")
+    assert registry.rollback("wine", "it was worse") == 2
+    assert registry.champion("wine") == 2
+    assert registry.rollback("wine") == 1
+    assert [event.action for event in registry.history("wine")] == ["promote"] * 3 + ["rollback"] * 2
+    assert registry.history("wine")[3].reason == "it was worse"
+
+
+def test_rollback_without_an_earlier_champion(registry: Registry):
+    """The first champion cannot be rolled back."""
+    with pytest.raises(PromotionError, match="no earlier champion"):
+        registry.rollback("wine")
+
+
+def test_rollback_passes_over_what_is_gone(registry: Registry):
+    """A version that was deleted is not gone back to."""
+    registry.promote("wine", 2, "second")
+    shutil.rmtree(registry.place("wine", 1))
+    with pytest.raises(PromotionError, match="no earlier champion"):
+        registry.rollback("wine")
+    assert registry.champion("wine") == 2
+
+
+def test_versions_to_serve_are_the_champions_latest_first(registry: Registry):
+    """The champion comes first, then earlier champions; what was never promoted does not come at all."""
+    for version in (9, 2, 9, 10):
+        registry.promote("wine", version, "next")
+    assert registry.candidates_to_serve("wine") == [10, 9, 2, 1]
+
+
+def test_candidate_is_never_to_be_served(registry: Registry):
+    """Writing a candidate's number into the champion file does not make it one."""
+    (registry.home("wine") / "champion").write_text("11\n")
+    assert registry.candidates_to_serve("wine") == [1]
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\xff", b"1 2", b"../1"])
+def test_damaged_champion_file_means_none(registry: Registry, content: bytes):
+    """A champion file that holds no number names no champion, and the history still knows the earlier one."""
+    (registry.home("wine") / "champion").write_bytes(content)
+    assert registry.champion("wine") is None
+    assert registry.candidates_to_serve("wine") == [1]
+
+
+def test_unreadable_lines_of_the_history_are_passed_over(registry: Registry):
+    """A torn line does not hide the others."""
+    with (registry.home("wine") / "history.jsonl").open("ab") as file:
+        file.write(b'{"at": "torn\n\xff\xff\n\n')
+    registry.promote("wine", 2, "after the torn line")
+    assert [event.version for event in registry.history("wine")] == [1, 2]
+
+
+def test_history_is_only_appended_to(registry: Registry):
+    """What stands in the history stays there byte for byte."""
+    path = registry.home("wine") / "history.jsonl"
+    before, inode = path.read_bytes(), os.stat(path).st_ino
+    registry.promote("wine", 2, "second")
+    registry.rollback("wine")
+    assert path.read_bytes().startswith(before)
+    assert os.stat(path).st_ino == inode
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_name_is_not_found(registry: Registry, name: str):
+    """A name that no model can have is refused by every way in, and no folder is looked at."""
+    for call in (
+        registry.home,
+        registry.versions,
+        registry.champion,
+        registry.history,
+        registry.rollback,
+        registry.candidates_to_serve,
+        lambda name: registry.place(name, 1),
+        lambda name: registry.promote(name, 1, "x"),
+    ):
+        with pytest.raises(NotFoundError, match="no model is called"):
+            call(name)
