@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ def predict_file(model: Model, rows: Path, output: Path) -> int:
             rows.open("rb") as source,
             beside.open("w", encoding="utf-8", newline="") as sink,
             tqdm(total=rows.stat().st_size, unit="B", unit_scale=True, desc=rows.name, disable=None) as bar,
+            closing(_chunks(model, rows, source)) as tables,
         ):
-            for table in _chunks(model, rows, source):
+            for table in tables:
                 answers = _answers(model, _inputs(model, table, count))
                 answers.to_csv(sink, index=False, header=not count, lineterminator="\n")
                 count += len(table)
@@ -47,17 +49,18 @@ def predict_file(model: Model, rows: Path, output: Path) -> int:
     return count
 
 
-def _chunks(model: Model, rows: Path, source: object) -> Iterator[pd.DataFrame]:
+def _chunks(model: Model, rows: Path, source: object) -> Generator[pd.DataFrame, None, None]:
     form = {"encoding": "utf-8-sig", "index_col": False, "low_memory": False}
     texts = {feature.name: "str" for feature in model.schema.categories}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            for table in pd.read_csv(source, chunksize=CHUNK, dtype=texts, **form):  # type: ignore[call-overload]
-                absent = [name for name in model.schema.names if name not in table.columns]
-                if absent:
-                    raise DataError(f"{rows.name} has no column {absent[0]!r}, which {model.name} needs: add it")
-                yield table
+            with pd.read_csv(source, chunksize=CHUNK, dtype=texts, **form) as reader:  # type: ignore[call-overload]
+                for table in reader:
+                    absent = [name for name in model.schema.names if name not in table.columns]
+                    if absent:
+                        raise DataError(f"{rows.name} has no column {absent[0]!r}, which {model.name} needs: add it")
+                    yield table
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{rows.name} is empty: give a CSV file with a header") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError) as error:

@@ -158,13 +158,17 @@ def _execute(
     kernel: Any, job: Job, step: str, folder: Path, made: dict[str, Any], tell: Tell
 ) -> tuple[tuple[str, int] | None, str]:
     """Execute one notebook; return the bundle that it names, if any, and an error's one sentence, if any."""
+    # A grammar that takes longer to build than the rest of papermill to import, for a check of addresses that
+    # notebooks do not hold; jsonschema does without it where it cannot be imported.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     notebook = NOTEBOOKS / f"{step}.ipynb"
     given = parameters.choose(notebook, {**job.given, **made, "data": _from_notebooks(job.data)})
-    tell(("start", job.name, step, len(msgspec.json.decode(notebook.read_bytes())["cells"]) + bool(given)))
+    cells = [cell["cell_type"] for cell in msgspec.json.decode(notebook.read_bytes())["cells"]]
+    tell(("start", job.name, step, cells.count("code") + bool(given)))
     _forget(kernel)
     try:
         document = papermill.execute_notebook(

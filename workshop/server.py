@@ -27,8 +27,8 @@ def check_free(host: str, port: int) -> None:
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except OSError as error:
-        why = error.strerror or str(error)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", "") or str(error)
         raise DataError(f"cannot listen on {host}:{port} ({why}): choose another with --port or --host") from error
 
 
@@ -40,7 +40,7 @@ def run(host: str, port: int, workers: int, registry: Registry) -> int:
         signal.signal(number, lambda received, frame: server.send_signal(signal.SIGTERM))
     try:
         if _wait_until_ready(server, host, port):
-            print(welcome(f"http://{host}:{port}/", registry), flush=True)
+            print(welcome(f"http://{f'[{host}]' if ':' in host else host}:{port}/", registry), flush=True)
         return max(server.wait(), 0)
     finally:
         if server.poll() is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import re
 import tomllib
-import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,8 @@ Task = Literal["classification", "regression"]
 
 MOST_CLASSES = 20
 """A whole-number target with at most so many values is taken for classes unless the card says otherwise."""
+
+LEAVE_OUT = "leave it out by listing the others in `features`"
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -97,10 +99,10 @@ def load(data: str | Path, target: str = "") -> Dataset:
 def find(data: str | Path) -> Path:
     """Return the path of a table, or raise DataError if there is no such file."""
     for folder in (Path(), NOTEBOOKS):
-        path = folder / Path(data).expanduser()
-        if path.is_file():
+        path = folder / os.path.expanduser(data)
+        if os.path.isfile(path):
             return path.resolve()
-    raise DataError(f"there is no table {str(data)!r}: give the path of a CSV file")
+    raise DataError(f"there is no table {str(data)[:200]!r}: give the path of a CSV file")
 
 
 def read_card(path: Path) -> Card:
@@ -111,28 +113,21 @@ def read_card(path: Path) -> Card:
     try:
         return msgspec.convert(tomllib.loads(card.read_text(encoding="utf-8")), Card)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise DataError(f"the card {card.name} cannot be read: {error}") from error
+        raise DataError(f"the card {card.name} cannot be read: {error}; correct it") from error
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Return a CSV as a table, or raise DataError if it is empty, ragged or names a column twice."""
+    """Return a CSV as a table, or raise DataError if it is empty, ragged, or its names are not unique."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header = next(csv.reader(file), [])
-        if not header:
-            raise DataError(f"{path.name} is empty: give a CSV file with a header and rows")
-        twice = sorted({name for name in header if header.count(name) > 1})
-        if twice:
-            raise DataError(f"{path.name} has more than one column {twice[0]!r}: rename one of them")
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(path, encoding="utf-8-sig", index_col=False)
+        _check_form(path)
+        # In parts, as pandas reads by default, "07" becomes 7 in one part and stays a text in another.
+        table = pd.read_csv(path, encoding="utf-8-sig", index_col=False, low_memory=False)
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path.name} is not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8"
         ) from error
-    except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
-        raise DataError(f"{path.name} is not a table: {str(error).strip()}") from error
+    except (pd.errors.ParserError, csv.Error) as error:
+        raise DataError(f"{path.name} is not a table: {str(error).strip()}; correct it") from error
     if table.empty:
         raise DataError(f"{path.name} has a header and no rows: add rows to learn from")
     return table
@@ -181,7 +176,7 @@ def check_folds(dataset: Dataset, y: npt.NDArray[Any], folds: int) -> None:
     """Raise DataError if a class has fewer training rows than the cross-validation has folds."""
     labels, counts = np.unique(y, return_counts=True)
     if len(labels) < 2 or counts.min() < folds:
-        rare = f"{counts.min()} training rows of class {labels[counts.argmin()]!r}"
+        rare = f"{counts.min()} training rows of class {_told(labels[counts.argmin()])}"
         raise DataError(
             f"{dataset.path.name}: only {rare} of {dataset.target!r} for {folds} folds: add rows or lower `folds`"
         )
@@ -249,6 +244,8 @@ def _feature(dataset: Dataset, values: pd.Series, nullable: bool) -> Feature:
     column = dataset.card.columns.get(name, Column())
     numeric = is_number(values)
     present = values.dropna() if numeric else values[values != ""]
+    if present.empty:
+        raise DataError(f"{dataset.path.name}: the column {name!r} has no values in the training rows: {LEAVE_OUT}")
     example: Value = shortest(present.iloc[0]) if numeric else str(present.iloc[0])
     return Feature(
         name=name,
@@ -261,6 +258,31 @@ def _feature(dataset: Dataset, values: pd.Series, nullable: bool) -> Feature:
         categories=[] if numeric else sorted(present.unique()),
         example=example,
     )
+
+
+def _check_form(path: Path) -> None:
+    """Raise DataError unless every line has as many values as the header has names, all different."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = csv.reader(file)
+        header = next(filter(None, lines), [])
+        if not header:
+            raise DataError(f"{path.name} is empty: give a CSV file with a header and rows")
+        if "" in header:
+            raise DataError(f"{path.name}: column {header.index('') + 1} has no name: name it or remove it")
+        twice = sorted({name for name in header if header.count(name) > 1})
+        if twice:
+            raise DataError(f"{path.name} has more than one column {twice[0]!r}: rename one of them")
+        for line in filter(None, lines):
+            if len(line) != len(header):
+                raise DataError(
+                    f"{path.name}: line {lines.line_num} has {len(line)} values, "
+                    f"the header names {len(header)} columns: correct the line"
+                )
+
+
+def _told(value: object) -> str:
+    """Return a value as a sentence shows it: 1, not np.int64(1)."""
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def _as_text(value: object) -> str:
@@ -281,29 +303,32 @@ def _check_target(path: Path, target: pd.Series, task: Task) -> None:
     if target.isna().all():
         raise DataError(f"{name} has no values: choose another target")
     if task == "regression" and not is_number(target):
-        text = next(value for value in target.dropna() if not isinstance(value, (int, float)))
+        present = target.dropna()
+        text = present[pd.to_numeric(present, errors="coerce").isna()].head(1).tolist() or present.tolist()
         raise DataError(
-            f"{name} holds texts such as {text!r}: a regression needs numbers, "
+            f"{name} holds texts such as {text[0]!r}: a regression needs numbers, "
             "so correct them or set the task to classification in the card"
         )
+    if is_number(target) and np.isinf(target).any():
+        raise DataError(f"{name} holds an infinite number: correct it or remove the row")
     if target.nunique() < 2:
         raise DataError(
-            f"{name} has only one value, {target.dropna().iloc[0]!r}: there is nothing to learn; add rows of another"
+            f"{name} has only one value, {_told(target.dropna().iloc[0])}: "
+            "there is nothing to learn; add rows of another"
         )
     if task == "classification" and target.value_counts().min() < 2:
         rare = target.value_counts().idxmin()
-        raise DataError(f"{name} has only one row of class {rare!r}: add rows of it or remove it")
+        raise DataError(f"{name} has only one row of class {_told(rare)}: add rows of it or remove it")
 
 
 def _check_feature(dataset: Dataset, name: str) -> None:
     values, where = dataset.table[name], f"{dataset.path.name}: the column {name!r}"
-    cure = "leave it out by listing the others in `features`"
     if values.isna().all():
-        raise DataError(f"{where} has no values: {cure}")
+        raise DataError(f"{where} has no values: {LEAVE_OUT}")
     if values.nunique() == 1 and not values.isna().any():
-        raise DataError(f"{where} is constant, always {values.iloc[0]!r}: {cure}")
-    if is_number(values) and not np.isfinite(values.dropna().astype("float32")).all():
-        raise DataError(f"{where} holds a number that is infinite or too large for 32 bits: correct it, or {cure}")
+        raise DataError(f"{where} is constant, always {_told(values.iloc[0])}: {LEAVE_OUT}")
+    if is_number(values) and (values.abs() > np.finfo(np.float32).max).any():
+        raise DataError(f"{where} holds a number that is infinite or too large for 32 bits: correct it, or {LEAVE_OUT}")
 
 
 def _names(table: pd.DataFrame) -> str:
