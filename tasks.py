@@ -23,7 +23,7 @@ from invoke.program import Program
 from invoke.tasks import Task, task
 
 if TYPE_CHECKING:
-    from workshop.pipeline import Outcome
+    from workshop.execution import Outcome
 
 ROOT = Path(__file__).resolve().parent
 
@@ -109,8 +109,8 @@ def train(
     target: str = "",
     model: str = "",
     estimator: str = "",
-    seed: int | None = None,
-    parameter: Sequence[str] = (),
+    seed: str = "",
+    parameter: Sequence[str] | None = None,
 ) -> None:
     """Run 02_train: make a candidate, not served before it is evaluated."""
     _run_notebooks(["02_train"], data, parameter, target=target, model=model, estimator=estimator, seed=seed)
@@ -120,7 +120,7 @@ def train(
     help={"version": "the candidate; without it, the newest", **{k: DATA[k] for k in ("data", "model", "parameter")}},
     iterable=["parameter"],
 )
-def evaluate(c: Any, data: str = "", model: str = "", version: int = 0, parameter: Sequence[str] = ()) -> None:
+def evaluate(c: Any, data: str = "", model: str = "", version: int = 0, parameter: Sequence[str] | None = None) -> None:
     """Run 03_evaluate: measure, publish, promote if better."""
     _run_notebooks(["03_evaluate"], data, parameter, model=model, version=version)
 
@@ -132,8 +132,8 @@ def pipeline(
     target: str = "",
     model: str = "",
     estimator: str = "",
-    seed: int | None = None,
-    parameter: Sequence[str] = (),
+    seed: str = "",
+    parameter: Sequence[str] | None = None,
 ) -> None:
     """All three: explore, train, evaluate and publish."""
     steps = ["01_explore", "02_train", "03_evaluate"]
@@ -179,14 +179,19 @@ def models(c: Any) -> None:
     print(table(_registry()))
 
 
-@command(positional=["model", "version"], help={"reason": "why, for the record"})
-def promote(c: Any, model: str, version: int, reason: str) -> None:
+@command(
+    positional=["model", "version"],
+    help={"model": "which model", "version": "which version, a number", "reason": "why, for the record"},
+)
+def promote(c: Any, model: str, version: str, reason: str) -> None:
     """Make a published version the one that is served."""
-    _registry().promote(model, version, reason)
+    if not version.isdecimal():
+        raise Exit(f"a version is a whole number, got {version!r}; inv models lists them", code=1)
+    _registry().promote(model, int(version), reason)
     print(f"{model} version {version} is champion now")
 
 
-@command(positional=["model"], help={"reason": "why, for the record"})
+@command(positional=["model"], help={"model": "which model", "reason": "why, for the record"})
 def rollback(c: Any, model: str, reason: str = "rolled back by hand") -> None:
     """Go back to the champion before."""
     print(f"{model} version {_registry().rollback(model, reason)} is champion again")
@@ -205,10 +210,10 @@ def verify(c: Any) -> None:
         raise Exit(f"{problems} bundles cannot be served; train again, or roll back where one is champion", code=1)
 
 
-@command(help={"fast": "only the tests that start no kernel"})
+@command(help={"fast": "only the tests that start no kernel and take no seconds"})
 def test(c: Any, fast: bool = False) -> None:
     """Run every test."""
-    words = ["-m", "not kernel"] if fast else []
+    words = ["-m", "not kernel and not slow", "--dist", "worksteal"] if fast else []
     _python("pytest", *words)
 
 
@@ -254,16 +259,20 @@ def clean(c: Any, everything: bool = False) -> None:
 
 
 def _run_notebooks(
-    steps: list[str], data: str = "", parameter: Sequence[str] = (), go_on: bool = False, **named: Any
+    steps: list[str], data: str = "", parameter: Sequence[str] | None = None, go_on: bool = False, **named: Any
 ) -> None:
+    from service.errors import DataError
     from workshop import parameters
-    from workshop.pipeline import Job, find_tables, run_all
+    from workshop.execution import Job
+    from workshop.pipeline import find_tables, run_all
     from workshop.progress import Progress
 
     given = {
-        **parameters.parse(list(parameter)),
-        **{name: value for name, value in named.items() if value not in ("", None, 0)},
+        **parameters.parse(list(parameter or [])),
+        **{name: value for name, value in named.items() if value != ""},
     }
+    if not data and named.get("target"):
+        raise DataError("--target names a column of one table: name the table with --data")
     jobs = [Job(table, given, tuple(steps)) for table in find_tables(data)]
     outcomes = run_all(jobs, Progress())
     _tell(outcomes)

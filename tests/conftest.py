@@ -16,6 +16,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+import workshop  # noqa: F401  before anything else imports jsonschema: it spares a second
 from service import bundle, files
 from service.app import create_app
 from service.registry import Registry

@@ -18,7 +18,7 @@ BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding=
 SERVE = "python3 tasks.py serve"
 UNRUN = ("python3 tasks.py test",)  # this very run
 
-pytestmark = [pytest.mark.kernel, pytest.mark.xdist_group("readme")]
+pytestmark = pytest.mark.kernel
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from workshop import environment, listing
 def examine() -> Iterator[tuple[bool, str]]:
     """Yield (good, what was found) for each check."""
     yield sys.version_info >= (3, 11), f"Python {sys.version.split()[0]}"
-    yield environment.ready(Path(sys.prefix)), f"environment {sys.prefix}, as requirements.lock says"
+    yield environment.ready(Path(sys.prefix)), f"the environment {sys.prefix} matches requirements.lock"
     settings = config.read()
     yield any(settings.data.glob("*.csv")), f"tables in {settings.data}"
     for folder in (settings.artifacts, settings.reports):

@@ -49,22 +49,29 @@ def check_known(notebooks: list[Path], given: dict[str, Any]) -> None:
             raise DataError(f"no notebook has a parameter {name[:40]!r}; the parameters are {', '.join(sorted(known))}")
 
 
-def parse(words: list[str]) -> dict[str, Any]:
-    """Return {name: value} for words such as `test_size=0.3`; a value that is no Python literal is a text."""
+def parse(words: list[str]) -> dict[str, str]:
+    """Return {name: text} for words such as `test_size=0.3`."""
     given = {}
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not re.fullmatch(r"[a-z_][a-z0-9_]*", name):
             raise DataError(f"{word[:80]!r} is not a parameter: write name=value, such as test_size=0.3")
-        try:
-            given[name] = ast.literal_eval(text)
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            given[name] = text
+        given[name] = text
     return given
+
+
+def _meant(text: str) -> Any:
+    """Return the value that a text from the command line stands for; one that is no Python literal stays a text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return text
 
 
 def _checked(parameter: Parameter, value: Any) -> Any:
     kind = type(parameter.default)
+    if isinstance(value, str) and kind is not str:
+        value = _meant(value)
     if kind is float and type(value) is int:
         return float(value)
     if kind is list and isinstance(value, str):

@@ -172,14 +172,25 @@ def check_rows_left(dataset: Dataset, table: pd.DataFrame) -> None:
     _check_target(dataset.path, table[dataset.target], dataset.task)
 
 
-def check_folds(dataset: Dataset, y: npt.NDArray[Any], folds: int) -> None:
-    """Raise DataError if a class has fewer training rows than the cross-validation has folds."""
-    labels, counts = np.unique(y, return_counts=True)
-    if len(labels) < 2 or counts.min() < folds:
-        rare = f"{counts.min()} training rows of class {_told(labels[counts.argmin()])}"
+def check_split(dataset: Dataset, y: pd.Series, held_out: pd.Series, folds: int) -> None:
+    """Raise DataError unless there are rows to test on and, of each class, enough to train on; `y` is the target."""
+    where, training = dataset.path.name, y[~held_out]
+    if folds < 2:
+        raise DataError(f"the parameter `folds` must be at least 2, got {folds}")
+    if not held_out.any():
+        raise DataError(f"{where}: no row is held out of {len(y)}: add rows or raise `test_size`")
+    if len(training) < 2 * folds:
         raise DataError(
-            f"{dataset.path.name}: only {rare} of {dataset.target!r} for {folds} folds: add rows or lower `folds`"
+            f"{where}: only {len(training)} rows are left to train on with {folds} folds: "
+            "add rows, or lower `test_size` or `folds`"
         )
+    if dataset.task == "classification":
+        counts = training.value_counts().reindex(y.unique(), fill_value=0)
+        if counts.min() < folds:
+            raise DataError(
+                f"{where}: only {counts.min()} training rows of class {_told(counts.idxmin())} of {dataset.target!r} "
+                f"for {folds} folds: add rows or lower `folds`"
+            )
 
 
 def check_columns(dataset: Dataset, columns: Sequence[str]) -> None:

@@ -36,8 +36,10 @@ def held_out(table: pd.DataFrame, target: str, test_size: float, seed: int, stra
     """Return True for each row of the test set: about `test_size` of the rows, those whose hash is lowest.
 
     The hash covers every column but the target: equal rows, and rows that differ in their label only, stay
-    together. With `stratify`, a class that would be missing on one side gets its nearest row there.
+    together. With `stratify`, a class that would be missing from the test set has its nearest row moved there.
     """
+    if not 0 <= seed < 2**32:
+        raise DataError(f"the parameter `seed` must lie between 0 and {2**32 - 1}, got {seed}")
     if not 0 < test_size < 1:
         raise DataError(f"the parameter `test_size` must lie between 0 and 1, got {test_size}")
     columns = [name for name in table.columns if name != target]
@@ -47,8 +49,6 @@ def held_out(table: pd.DataFrame, target: str, test_size: float, seed: int, stra
     for _, group in hashes.groupby(strata):
         if group.nunique() > 1 and not out[group.index].any():
             out |= hashes == group.min()
-        elif group.nunique() > 1 and out[group.index].all():
-            out &= hashes != group.max()
     return out
 
 

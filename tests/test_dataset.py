@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from modeling import dataset as tables
+from service.errors import DataError
+
+ROWS = "".join(f"{n},{n * n % 7},{n % 2}\n" for n in range(12))
+REGRESSION = 'target = "y"\ntask = "regression"\n'
+
+
+@pytest.fixture
+def write(tmp_path):
+    """The function that writes a table called t.csv and, if there is one, its card."""
+
+    def put(content: str | bytes, card: str = "") -> Path:
+        path = tmp_path / "t.csv"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        if card:
+            path.with_suffix(".toml").write_text(card, encoding="utf-8")
+        return path
+
+    return put
+
+
+def use(path: Path, target: str = "y", features: tuple[str, ...] = ()) -> list[str]:
+    """Read a table and choose its features, as every notebook does."""
+    return tables.choose_features(tables.load(path, target), features)
+
+
+BAD = {
+    "empty": (b"", "", r"t\.csv is empty: give a CSV file with a header and rows"),
+    "blank": (b"\n\n", "", r"t\.csv is empty: give"),
+    "header only": ("a,b,y\n", "", r"t\.csv has a header and no rows: add rows"),
+    "no such target": ("a,b,z\n1,2,0\n", "", r"t\.csv has no column 'y': choose the target among a, b, z"),
+    "one class": ("a,b,y\n1,2,0\n2,3,0\n", "",
+        r"t\.csv: the target 'y' has only one value, 0: .*; add rows of another"),
+    "rare class": ("a,b,y\n1,2,0\n2,3,0\n3,4,1\n", "", r"t\.csv: the target 'y' has only one row of class 1: add rows"),
+    "rare text": ("a,b,y\n1,2,u\n2,3,u\n3,4,v\n", "", r"the target 'y' has only one row of class 'v': add rows"),
+    "no target value": ("a,b,y\n1,2,\n2,3,\n", "", r"t\.csv: the target 'y' has no values: choose another target"),
+    "text target": ("a,y\n1,5\n2,high\n3,6\n", REGRESSION,
+        r"t\.csv: the target 'y' holds texts such as 'high': .*correct"),
+    "truth target": ("a,y\n1,True\n2,False\n", REGRESSION,
+        r"t\.csv: the target 'y' holds texts such as True: .*correct"),
+    "infinite target": ("a,y\n1,1.5\n2,inf\n3,2.5\n", "",
+        r"t\.csv: the target 'y' holds an infinite number: correct it"),
+    "constant": ("a,b,y\n1,1,0\n1,2,1\n1,3,0\n1,4,1\n", "",
+        r"t\.csv: the column 'a' is constant, always 1: leave it out"),
+    "constant text": ("a,b,y\nu,1,0\nu,2,1\nu,3,0\nu,4,1\n", "", r"column 'a' is constant, always 'u': leave it out"),
+    "all missing": ("a,b,y\n,1,0\n,2,1\n,3,0\n,4,1\n", "", r"t\.csv: the column 'a' has no values: leave it out"),
+    "duplicate names": ("a,a,y\n" + ROWS, "", r"t\.csv has more than one column 'a': rename one of them"),
+    "no name": (",b,y\n" + ROWS, "", r"t\.csv: column 1 has no name: name it or remove it"),
+    "long row": ("a,b,y\n1,2,0\n1,2,0,9\n", "", r"t\.csv: line 3 has 4 values, the header names 3 columns: correct"),
+    "long rows": ("a,b,y\n1,2,0,\n1,2,1,\n", "", r"t\.csv: line 2 has 4 values, the header names 3 columns: correct"),
+    "short row": ("a,b,y\n" + ROWS + "1,2\n", "", r"t\.csv: line 14 has 2 values, the header names 3 columns: correct"),
+    "not UTF-8": ("a,b,ü\n1,2,0\n".encode("latin-1"), "", r"t\.csv is not UTF-8 text \(.*\): save it as UTF-8"),
+    "not UTF-8 below": (("a,b,y\n" + ROWS).encode() + b"\xff,1,1\n", "",
+        r"t\.csv is not UTF-8 text .*: save it as UTF-8"),
+    "infinite": ("a,b,y\ninf,1,0\n1,2,1\n2,3,0\n3,4,1\n", "",
+        r"t\.csv: the column 'a' holds .* infinite .*: correct it"),
+    "too large": ("a,b,y\n1e39,1,0\n1,2,1\n2,3,0\n3,4,1\n", "",
+        r"t\.csv: the column 'a' holds .* too large .*: correct it"),
+    "broken card": ("a,b,y\n" + ROWS, 'task = "regr', r"the card t\.toml cannot be read: .*; correct it"),
+    "odd task": ("a,b,y\n" + ROWS, 'task = "clustering"',
+        r"the card t\.toml cannot be read: .*'clustering'.*; correct it"),
+    "misspelt key": ("a,b,y\n" + ROWS, 'tarket = "y"', r"the card t\.toml cannot be read: .*`tarket`; correct it"),
+    "target only": ("y\n0\n0\n1\n1\n", "", r"t\.csv has no column beside its target 'y': add a feature"),
+    "semicolons": ("a;b;y\n1;2;0\n", "", r"t\.csv has no column 'y': choose the target among a;b;y"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_table_is_told_in_one_sentence(write, case):
+    """What is wrong with a table is one line that names the file, the column and the cure, without a warning."""
+    content, card, told = BAD[case]
+    with pytest.raises(DataError, match=told) as caught:
+        use(write(content, card))
+    assert "\n" not in str(caught.value) and "np." not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("features", "told"),
+    [
+        (("a", "q"), r"t\.csv has no column 'q': choose `features` among a, b"),
+        (("a", "y"), r"'y' is the target: take it out of `features`"),
+    ],
+)
+def test_a_wrong_feature_is_refused(write, features, told):
+    """A feature that the table has not, or that is the target, is named with the cure."""
+    with pytest.raises(DataError, match=told):
+        use(write("a,b,y\n" + ROWS), features=features)
+
+
+@pytest.mark.parametrize("data", ["no/such.csv", "~nobody-here/t.csv", "t\0.csv", "x" * 5000, "."])
+def test_a_missing_file_is_told(data):
+    """A path with nothing behind it, whatever it looks like, ends in a short sentence."""
+    with pytest.raises(DataError, match=r"there is no table .*: give the path of a CSV file") as caught:
+        tables.load(data)
+    assert len(str(caught.value)) < 300
+
+
+def test_without_a_card_the_target_must_be_given(write):
+    """A table without a card and without the parameter says which columns there are."""
+    with pytest.raises(DataError, match=r"t\.csv has no card .*`target`, one of a, b, y"):
+        tables.load(write("a,b,y\n" + ROWS))
+
+
+def test_many_columns_are_told_shortly(write):
+    """A message lists at most twenty columns."""
+    header = ",".join(f"c{n}" for n in range(50))
+    with pytest.raises(DataError, match=r"c19 and 30 more$"):
+        tables.load(write(f"{header}\n{','.join('1' * 50)}\n"), "y")
+
+
+def test_names_are_taken_as_they_stand(write):
+    """A byte order mark is no part of a name; spaces, quotes, commas and letters of any script are."""
+    path = write('\ufeff" a ""x"", b",größe,北\n'.encode() + ROWS.encode())
+    assert use(path, "北") == [' a "x", b', "größe"]
+
+
+def test_a_path_may_be_relative_to_the_notebooks(monkeypatch, tmp_path):
+    """The notebooks' own default path is found from any working folder."""
+    monkeypatch.chdir(tmp_path)
+    assert tables.find("../data/wine.csv").name == "wine.csv"
+
+
+def test_a_long_column_has_one_type(write):
+    """A text far down in a long table makes the whole column text, not only the part that pandas reads with it."""
+    rows = "".join(f"0{n % 9},{n},{n % 2}\n" for n in range(200_000))
+    table = tables.read_table(write("a,b,y\n" + rows + "zz,1,1\n"))
+    assert set(table["a"].map(type)) == {str}
+    assert table["a"][:2].tolist() == ["00", "01"]
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        ("0 1 2 0 1 2", "classification"),
+        ("0.5 1.5 2.5 0.5 1.5 2.5", "regression"),
+        ("u v w u v w", "classification"),
+        ("True False True False True False", "classification"),
+        (" ".join(map(str, [*range(25), *range(25)])), "regression"),
+    ],
+)
+def test_the_task_follows_from_the_target(write, values, task):
+    """Texts and a few whole numbers are classes, other numbers are a regression."""
+    path = write("a,y\n" + "".join(f"{n},{value}\n" for n, value in enumerate(values.split())))
+    assert tables.load(path, "y").task == task
+
+
+def test_the_card_says_the_task_of_its_target_only(write):
+    """A card's task holds for the target that it names, not for another that is asked for."""
+    path = write("a,b,y\n" + ROWS, REGRESSION)
+    assert tables.load(path).task == "regression"
+    assert tables.load(path, "b").task == "classification"
+
+
+def test_features_come_numbers_first_and_once(write):
+    """Numbers stand before texts, in the order asked for, and a feature named twice is taken once."""
+    rows = "".join(f"{'uvw'[n % 3]},{n},{n * 2},{n % 2}\n" for n in range(9))
+    path = write("t,a,b,y\n" + rows)
+    assert use(path) == ["a", "b", "t"]
+    assert use(path, features=("t", "b", "t")) == ["b", "t"]
+
+
+def test_model_input_is_rounded_to_32_bits(write):
+    """Training sees the numbers that the service will see, in columns of 64 bits."""
+    given = pd.DataFrame({"a": [0.1, 16777217.0, None], "n": [1, 2, 3]})
+    X = tables.as_model_input(given, ["a", "n"])
+    assert X["a"].tolist()[:2] == [float(np.float32(0.1)), 16777216.0] and np.isnan(X["a"][2])
+    assert set(X.dtypes) == {np.dtype("float64")}
+
+
+def test_model_input_keeps_texts_and_truth_values():
+    """A missing text is "", and truth values are the texts that JSON has for them."""
+    given = pd.DataFrame({"t": ["u", None, " v "], "b": pd.Series([True, False, None], dtype=object), "c": [True] * 3})
+    X = tables.as_model_input(given, ["t", "b", "c"])
+    assert X.to_numpy().tolist() == [["u", "true", "true"], ["", "false", "true"], [" v ", "", "true"]]
+
+
+def test_labels_are_whole_numbers_where_they_are():
+    """1.0 is the class 1, text stays text, truth values become texts, and halves are no classes of numbers."""
+    assert tables.as_labels(pd.Series([1.0, 2.0])).tolist() == [1, 2]
+    assert tables.as_labels(pd.Series(["u", "v"])).tolist() == ["u", "v"]
+    assert tables.as_labels(pd.Series([True, False])).tolist() == ["true", "false"]
+    assert tables.as_labels(pd.Series([0.5, 1.0])).tolist() == ["0.5", "1.0"]
+
+
+def test_features_are_described(write):
+    """The service learns range, categories, unit, meaning, example and whether a value may be missing."""
+    rows = "".join(f"{n / 10},{'vu '[n % 3].strip()},{n % 2}\n" for n in range(1, 12))
+    path = write("a,t,y\n" + rows, 'target = "y"\n[columns.a]\nunit = "kg"\nmeaning = "weight"\n')
+    dataset = tables.load(path)
+    a, t = tables.describe_features(dataset, tables.as_model_input(dataset.table, ["a", "t"]), nullable=["t"])
+    assert (a.kind, a.unit, a.meaning, a.nullable, a.min, a.max, a.example) == (
+        "number", "kg", "weight", False, 0.1, 1.1, 0.1,
+    )  # fmt: skip
+    assert (t.kind, t.nullable, t.categories, t.example) == ("category", True, ["u", "v"], "u")
+    assert tables.describe_target(dataset, [0, 1]).classes == [0, 1]
+
+
+def test_a_feature_without_training_values_is_refused(write):
+    """A column whose few values were all held out is named with the cure."""
+    dataset = tables.load(write("a,b,y\n" + ROWS), "y")
+    with pytest.raises(DataError, match=r"t\.csv: the column 'a' has no values in the training rows: leave it out"):
+        tables.describe_features(dataset, pd.DataFrame({"a": [np.nan, np.nan]}), nullable=["a"])
+
+
+def test_folds_need_rows_of_every_class():
+    """A class with fewer rows than folds is named with the cure."""
+    wine = tables.load("../data/wine.csv")
+    with pytest.raises(
+        DataError, match=r"wine\.csv: only 2 training rows of class 1 of 'cultivar' .* 5 folds: add rows or"
+    ):
+        tables.check_split(wine, pd.Series([0] * 9 + [1] * 3), pd.Series([True] + [False] * 10 + [True]), 5)
+    tables.check_split(wine, pd.Series([0] * 9 + [1] * 6), pd.Series([True] + [False] * 13 + [True]), 5)
+
+
+def test_a_class_without_training_rows_is_refused():
+    """A class whose rows were all held out is named, so that no model is made that never knew it."""
+    wine = tables.load("../data/wine.csv")
+    held_out = pd.Series([False] * 20 + [True] * 3)
+    with pytest.raises(DataError, match=r"only 0 training rows of class 1 of 'cultivar'"):
+        tables.check_split(wine, pd.Series([0] * 20 + [1] * 3), held_out, 5)
+
+
+@pytest.mark.parametrize(
+    ("held_out", "folds", "told"),
+    [
+        ([False] * 20, 5, r"wine\.csv: no row is held out of 20: add rows or raise `test_size`"),
+        ([True] * 15 + [False] * 5, 5, r"wine\.csv: only 5 rows are left .* lower `test_size` or `folds`"),
+        ([True] * 5 + [False] * 15, 1, r"the parameter `folds` must be at least 2, got 1"),
+    ],
+)
+def test_a_split_that_cannot_be_used_is_refused(held_out, folds, told):
+    """A split without test rows, with too few training rows or too few folds ends in a sentence with the cure."""
+    wine = tables.load("../data/wine.csv")
+    with pytest.raises(DataError, match=told):
+        tables.check_split(wine, pd.Series([0, 1] * 10), pd.Series(held_out), folds)
+
+
+def test_dropping_every_row_is_refused():
+    """Where each row lacks something and rows are dropped, the cure is to impute."""
+    wine = tables.load("../data/wine.csv")
+    with pytest.raises(DataError, match=r"every row has a missing value; set the parameter `missing` to impute"):
+        tables.check_rows_left(wine, wine.table.iloc[:0])
+    with pytest.raises(DataError, match="has only one row of class 2"):
+        tables.check_rows_left(wine, wine.table.iloc[[0, 1, 80, 81, 177]])
+
+
+def test_choices_candidates_and_columns_are_checked():
+    """A parameter outside its choices, a candidate that is not there and a lost column are named with the cure."""
+    wine = tables.load("../data/wine.csv")
+    with pytest.raises(DataError, match=r"`missing` must be one of impute, drop, got 'keep'"):
+        tables.check_choice("missing", "keep", ["impute", "drop"])
+    with pytest.raises(DataError, match=r"wine has no candidate: run 02_train first"):
+        tables.check_candidate("wine", 0)
+    with pytest.raises(DataError, match=r"wine\.csv has no column 'sugar', .*: add it"):
+        tables.check_columns(wine, ["alcohol", "sugar"])
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [("wine", "wine"), ("My Data (1)", "my_data_1"), ("北", "model"), ("..", "model"), ("x" * 99, "x" * 64)],
+)
+def test_a_file_name_becomes_a_model_name(name, slug):
+    """Whatever a file is called, its model has a name that the bundle allows."""
+    from service.bundle import model_name
+
+    assert model_name(tables.slug(name)) == slug
+
+
+def test_labels_of_axes_have_units():
+    """An axis tells the unit where the card knows one."""
+    wine = tables.load("../data/wine.csv")
+    assert wine.label("alcohol") == "alcohol (% vol)"
+    assert wine.label("hue") == "hue"
+    assert wine.unit("cultivar") == wine.unit("no such column") == ""
+
+
+def test_duplicates_are_dropped_and_rows_numbered_anew():
+    """Of equal rows the first stays."""
+    table = pd.DataFrame({"a": [1, 1, 2], "b": ["x", "x", "x"]})
+    assert tables.drop_duplicates(table).to_dict("list") == {"a": [1, 2], "b": ["x", "x"]}
+    assert list(tables.drop_duplicates(table).index) == [0, 1]

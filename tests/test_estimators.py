@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from modeling import dataset as tables
+from modeling import estimators, export
+from service.errors import DataError
+
+HERE = Path(__file__).parent
+TABLES = {"classification": "wine", "regression": "diabetes"}
+EVERY = [(task, name) for task in TABLES for name in estimators.names(task)]
+
+
+@cache
+def training(task: str) -> tuple:
+    """Return X, y and the described features of a task's table."""
+    dataset = tables.load(f"../data/{TABLES[task]}.csv")
+    chosen = tables.choose_features(dataset, [])
+    X, y = tables.as_model_input(dataset.table, chosen), dataset.table[dataset.target]
+    y = tables.as_labels(y) if task == "classification" else y.to_numpy(dtype=float)
+    return X, y, tables.describe_features(dataset, X, [])
+
+
+def fit(task: str, name: str) -> Pipeline:
+    """Fit an estimator to its task's table as 02_train does."""
+    X, y, _ = training(task)
+    name, estimator = estimators.make(name, task, seed=3)
+    scale = "passthrough" if name in estimators.UNSCALED else StandardScaler()
+    prepare = ColumnTransformer([("numbers", scale, list(range(X.shape[1])))])
+    return Pipeline([("prepare", prepare), ("estimator", estimator)]).fit(X, y)
+
+
+@pytest.mark.parametrize(("task", "name"), EVERY)
+def test_every_estimator_is_exported_and_answers_the_same(task, name):
+    """Each estimator fits its table and answers as ONNX what scikit-learn answers, edge rows included."""
+    X, y, features = training(task)
+    pipeline = fit(task, name)
+    rows = pd.concat([X, export.edge_rows(pipeline, X, features)], ignore_index=True)
+    spread = 1.0 if task == "classification" else float(y.std())
+    assert len(rows) > len(X)
+    assert 0 <= export.check_parity(export.to_onnx(pipeline, X), pipeline, rows, spread) <= export.TOLERANCE
+    assert pipeline.score(X, y) > (0.8 if task == "classification" else 0.3)
+
+
+@pytest.mark.slow
+def test_every_estimator_is_made_again_byte_for_byte():
+    """Two processes make the same file of the same rows and seed, whatever the order of Python's sets."""
+    # In one process the converter numbers some names on and on.
+    words = [sys.executable, "-m", "test_estimators"]
+    folders = os.pathsep.join(map(str, (HERE, HERE.parent, HERE.parent / "notebooks")))
+    runs = [
+        subprocess.Popen(
+            words, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": folders, "PYTHONHASHSEED": seed}
+        )
+        for seed in "12"
+    ]
+    first, second = (json.loads(run.communicate(timeout=120)[0]) for run in runs)
+    assert len(first) == len(EVERY)
+    assert first == second
+
+
+@pytest.mark.parametrize("task", TABLES)
+def test_default_is_what_people_expect(task):
+    """`default` stands for one of the task's estimators and tells which."""
+    name, estimator = estimators.make("default", task, 0)
+    assert name == {"classification": "decision_tree", "regression": "linear_regression"}[task]
+    assert type(estimator) is type(estimators.make(name, task, 0)[1])
+
+
+@pytest.mark.parametrize("task", TABLES)
+@pytest.mark.parametrize("name", ["", "xgboost", "Decision_Tree", "__class__", "default "])
+def test_an_unknown_estimator_is_refused_with_the_list(task, name):
+    """A name that is none of ours is answered with those that are."""
+    with pytest.raises(DataError, match=r"is not an estimator here; choose among ") as caught:
+        estimators.make(name, task, 0)
+    assert all(known in str(caught.value) for known in estimators.names(task))
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "other"),
+    [("classification", "ridge", "regression"), ("regression", "logistic_regression", "classification")],
+)
+def test_an_estimator_of_the_other_task_is_refused(task, name, other):
+    """An estimator for the other task is answered with what it is for and what may be chosen."""
+    with pytest.raises(DataError, match=rf"'{name}' is for {other}, and this is a {task}; choose among") as caught:
+        estimators.make(name, task, 0)
+    assert all(known in str(caught.value) for known in estimators.names(task))
+
+
+@pytest.mark.parametrize(("task", "name"), EVERY)
+def test_the_seed_reaches_what_draws(task, name):
+    """An estimator with a random state gets the seed; one without draws nothing."""
+    parameters = estimators.make(name, task, 7)[1].get_params(deep=False)
+    drawing = {"decision_tree", "random_forest", "mlp"}
+    assert (parameters.get("random_state") == 7) == (name in drawing)
+
+
+def test_published_coefficients_of_diabetes():
+    """Least squares on the standardised table gives the coefficients that Efron et al. and scikit-learn print."""
+    X, y, _ = training("regression")
+    pipeline = fit("regression", "linear_regression")
+    published = [-10.01, -239.82, 519.85, 324.38, -792.18, 476.74, 101.04, 177.06, 751.27, 67.63]
+    np.testing.assert_allclose(pipeline[-1].coef_ * np.sqrt(len(y)), published, atol=0.02)
+    assert pipeline[-1].intercept_ == pytest.approx(152.133, abs=0.001)
+    assert pipeline.score(X, y) == pytest.approx(0.51775, abs=0.00001)
+
+
+if __name__ == "__main__":
+    made = {f"{task} {name}": export.to_onnx(fit(task, name), training(task)[0]) for task, name in EVERY}
+    print(json.dumps({name: hashlib.sha256(model).hexdigest() for name, model in made.items()}))

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import re
+
+from service import bundle
+from service.registry import Registry
+from workshop import listing
+
+
+def test_every_version_is_a_line(houses_artifacts):
+    """Model, version, estimator, metric, time and the reason of the promotion stand in columns."""
+    header, *rows = listing.table(Registry(houses_artifacts)).splitlines()
+    assert header.split()[:5] == ["model", "version", "estimator", "metric", "trained"]
+    assert [row.split()[:3] for row in rows] == [
+        ["houses", "1", "logistic_regression"],
+        ["prices", "1", "linear_regression"],
+    ]
+    assert re.search(r"accuracy \d\.\d{3} .*, made for the tests$", rows[0])
+    assert {row.index("1") for row in rows} == {header.index("version")}
+
+
+def test_only_the_champion_has_a_reason(artifacts):
+    """Newest first; a version that is not champion has nothing in the last column."""
+    import shutil
+
+    shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / "2")
+    _, second, first = listing.table(Registry(artifacts)).splitlines()
+    assert second.split()[1] == "2" and "made for the tests" not in second
+    assert first.split()[1] == "1" and "made for the tests" in first
+
+
+def test_an_empty_house_says_what_to_do(tmp_path):
+    """Without a published version the cure is told."""
+    assert listing.table(Registry(tmp_path / "no")) == "Nothing is published yet: run the pipeline."
+
+
+def test_damage_is_listed(artifacts):
+    """A version that cannot be read is still a line, with the command that tells more."""
+    (artifacts / "wine" / "1" / bundle.MANIFEST).write_text("{}")
+    assert "damaged: inv verify" in listing.table(Registry(artifacts))
+
+
+def test_a_metric_without_a_value_is_unknown(artifacts, reseal):
+    """A metric that could not be computed does not stop the list."""
+    path = artifacts / "wine" / "1" / bundle.METRICS
+    path.write_text(re.sub(r'("accuracy": \{\s*"value": )[\d.]+', r"\1null", path.read_text()))
+    reseal(path.parent)
+    assert "accuracy unknown" in listing.table(Registry(artifacts))
+
+
+def test_sound_bundles_pass(houses_artifacts):
+    """Every published version is loaded and answers its golden rows."""
+    assert list(listing.verify_all(Registry(houses_artifacts))) == [
+        (True, "houses version 1"),
+        (True, "prices version 1"),
+    ]
+
+
+def test_damage_and_a_lost_champion_are_told(artifacts):
+    """What is wrong is told with the model and the version, and so is a champion that is not there."""
+    (artifacts / "wine" / "1" / bundle.MODEL).write_bytes(b"")
+    (artifacts / "wine" / "champion").write_text("7\n")
+    damaged, lost = listing.verify_all(Registry(artifacts))
+    assert not damaged[0] and damaged[1].startswith("wine version 1: ") and "model.onnx is damaged" in damaged[1]
+    assert lost == (False, "wine: the champion, 7, is not a published version; promote one")

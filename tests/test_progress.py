@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from workshop import progress
+
+RUN = [("start", "wine", "01_explore", 3), ("cell", "wine", "01_explore"), ("end", "wine", "01_explore")]
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say yes."""
+        return True
+
+
+def test_a_log_gets_a_line_for_each_notebook(capsys):
+    """Where nobody watches, a finished notebook is one line, and no bar is drawn."""
+    show = progress.Progress()
+    for message in RUN:
+        show(message)
+    told = capsys.readouterr()
+    assert told.err == "wine: 01_explore done\n" and told.out == ""
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    """Where somebody watches, a bar names job, notebook and cells."""
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    show = progress.Progress()
+    for message in RUN:
+        show(message)
+    drawn = screen.getvalue()
+    assert "wine 01_explore" in drawn and "1/3 cells" in drawn and "done" not in drawn
+
+
+@pytest.mark.parametrize("screen", [io.StringIO, Terminal])
+def test_two_jobs_are_told_apart(monkeypatch, screen):
+    """Notebooks of two tables that run at once each have their own line."""
+    stream = screen()
+    monkeypatch.setattr("sys.stderr", stream)
+    show = progress.Progress()
+    for job in ("wine", "diabetes"):
+        show(("start", job, "01_explore", 2))
+    for job in ("diabetes", "wine"):
+        show(("cell", job, "01_explore"))
+        show(("end", job, "01_explore"))
+    assert "wine" in stream.getvalue() and "diabetes" in stream.getvalue()
+    assert not show.bars

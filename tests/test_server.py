@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from service.errors import DataError
+from service.registry import Registry
+from workshop import server
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def taken():
+    """A port that somebody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def free():
+    """A port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_free_port_passes(free):
+    """Nothing is said of a port that can be used, by number or by name of the host."""
+    server.check_free("127.0.0.1", free)
+    server.check_free("localhost", free)
+
+
+def test_a_taken_port_is_told(taken):
+    """A port that is in use is told with the cure."""
+    with pytest.raises(
+        DataError, match=rf"cannot listen on 127\.0\.0\.1:{taken} \(Address already in use\): choose another"
+    ):
+        server.check_free("127.0.0.1", taken)
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536, 10**9])
+def test_a_port_out_of_range_is_told(port):
+    """A number that is no port is told as such."""
+    with pytest.raises(DataError, match=rf"--port must lie between 1 and 65535, got {port}$"):
+        server.check_free("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "203.0.113.1", "a" * 300])
+def test_a_host_that_is_not_ours_is_told(free, host):
+    """An address that this machine does not have ends in a sentence."""
+    with pytest.raises(DataError, match=r"cannot listen on .* choose another with --port or --host"):
+        server.check_free(host, free)
+
+
+@pytest.mark.parametrize("house", ["wine_artifacts", "houses_artifacts"])
+def test_welcome_tells_how_to_ask(request, house):
+    """The command can be pasted into a shell, also with quotes in names, and its JSON is the example row."""
+    registry = Registry(request.getfixturevalue(house))
+    told = server.welcome("http://127.0.0.1:5000/", registry)
+    name = registry.models()[0]
+    words = shlex.split(next(line for line in told.splitlines() if line.startswith("curl ")))
+    assert words[:2] == ["curl", f"http://127.0.0.1:5000/models/{name}/predict"]
+    assert words[2:5] == ["-H", "Content-Type: application/json", "-d"]
+    (row,) = json.loads(words[5])["instances"]
+    from service.model import load
+
+    model = load(registry.place(name, 1))
+    assert row == {feature.name: feature.example for feature in model.manifest.features}
+    assert len(model.predict(model.schema.read_records([row])).values) == 1
+    assert f"http://127.0.0.1:5000/models/{name}/report" in told
+
+
+def test_welcome_without_a_model(tmp_path):
+    """A house without a model still says where it is served."""
+    assert server.welcome("http://[::1]:5000/", Registry(tmp_path)).strip() == "Serving on http://[::1]:5000/"
+
+
+def test_welcome_prefers_the_default_model(houses_artifacts, monkeypatch):
+    """The command asks the model that CELLAR_DEFAULT_MODEL names."""
+    monkeypatch.setenv("CELLAR_DEFAULT_MODEL", "prices")
+    assert "/models/prices/predict" in server.welcome("http://x/", Registry(houses_artifacts))
+
+
+def test_serving_tells_where_answers_and_stops(wine_artifacts, tmp_path, free):
+    """The real server says where once it is ready, its own command gets an answer, and SIGTERM ends it with 0."""
+    told = (
+        "import sys; from pathlib import Path; from service.registry import Registry; from workshop import server; "
+        f"sys.exit(server.run('127.0.0.1', {free}, 1, Registry(Path({str(wine_artifacts)!r}))))"
+    )
+    environ = {**os.environ, "CELLAR_ARTIFACTS": str(wine_artifacts), "CELLAR_REPORTS": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", told], cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True
+    ) as running:
+        lines = []
+        while not lines or not lines[-1].startswith("Stop with"):
+            lines.append(running.stdout.readline())
+            assert lines[-1], "".join(lines)
+        words = shlex.split(next(line for line in lines if line.startswith("curl ")))
+        request = urllib.request.Request(words[1], words[5].encode(), dict([words[3].split(": ")]))
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            assert reply.status == 200 and json.load(reply)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=20) == 0
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", free)) != 0

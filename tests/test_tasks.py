@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MENU = (
+    "setup doctor data lab explore train evaluate pipeline serve predict models promote rollback verify "
+    "test lint format lock clean"
+).split()
+
+
+@pytest.fixture
+def inv(tmp_path, wine_artifacts):
+    """The function that runs a command as a person does, in a house of their own that has one model."""
+
+    def run(*words: str, **settings: object) -> subprocess.CompletedProcess[str]:
+        house = {"artifacts": wine_artifacts, "reports": tmp_path / "reports", **settings}
+        environ = {f"CELLAR_{name.upper()}": str(value) for name, value in house.items()}
+        return subprocess.run(
+            [sys.executable, "-m", "invoke", *words],
+            cwd=ROOT,
+            env={**os.environ, **environ, "COLUMNS": "80"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def menu():
+    """The commands by name, as invoke reads them."""
+    from invoke.collection import Collection
+
+    spec = importlib.util.spec_from_file_location("tasks_of_the_house", ROOT / "tasks.py")
+    tasks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tasks)
+    return Collection.from_module(tasks).tasks
+
+
+def fails(done: subprocess.CompletedProcess[str], told: str) -> None:
+    """Check that a command ended in one sentence on stderr, exit code 1 and nothing else."""
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == ""
+    assert re.fullmatch(told + r"[^\n]*\n", done.stderr), done.stderr
+
+
+def test_the_menu_stands_in_the_order_of_work(inv):
+    """`inv --list` begins with setup, the steps of the pipeline follow one another, and each line fits 80 columns."""
+    lines = [line for line in inv("--list").stdout.splitlines() if line.startswith("  ")]
+    names = [line.split()[0] for line in lines]
+    assert [name for name in names if name in MENU] == MENU
+    assert all(len(line) <= 80 for line in lines)
+    assert all(re.fullmatch(r"  \w+ +\S.*[.?]", line) for line in lines), lines
+
+
+def test_the_menu_appears_at_once(inv):
+    """Nothing heavy is imported to show the menu."""
+    words = [sys.executable, "-X", "importtime", "-m", "invoke", "--list"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    loaded = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if "|" in line}
+    assert "invoke" in loaded
+    assert not loaded & {"numpy", "pandas", "sklearn", "papermill", "flask", "onnxruntime", "msgspec"}
+
+
+@pytest.mark.parametrize("name", MENU)
+def test_every_option_is_explained(menu, name):
+    """The help of a command has a sentence for it and words for each option."""
+    assert re.fullmatch(r"\w[^\n]*[.?]", menu[name].__doc__)
+    assert not [argument.name for argument in menu[name].get_arguments() if not argument.help]
+
+
+def test_python_without_the_environment_finds_it(tmp_path):
+    """`python3 tasks.py`, from any folder, shows the same menu."""
+    words = [sys.executable, str(ROOT / "tasks.py"), "--list"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    names = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert [name for name in names if name in MENU] == MENU
+
+
+def test_predict_without_its_file(inv, tmp_path):
+    """A file of rows that is not there is told."""
+    fails(inv("predict", "-i", "no.csv", "-o", str(tmp_path / "out.csv")), r"no\.csv cannot be read \(No such file")
+
+
+def test_predict_with_an_unknown_model(inv, tmp_path):
+    """A model that is not there is told with those that are."""
+    done = inv("predict", "-i", "data/wine.csv", "-o", str(tmp_path / "out.csv"), "-m", "beer")
+    fails(done, r"no model is called 'beer' \(models: wine\)")
+
+
+def test_predict_writes_one_line_for_each_row(inv, tmp_path):
+    """The command says how many predictions it wrote, and where."""
+    out = tmp_path / "out.csv"
+    done = inv("predict", "-i", "data/wine.csv", "-o", str(out))
+    assert done.returncode == 0 and done.stdout == f"178 predictions written to {out}\n"
+    assert len(out.read_text().splitlines()) == 179
+
+
+def test_promote_of_a_missing_version(inv):
+    """A version that is not published is told with those that are."""
+    fails(inv("promote", "wine", "9", "--reason", "x"), r"wine has no published version 9 \(published: 1\)")
+
+
+def test_rollback_without_an_earlier_champion(inv):
+    """Where there is nothing to go back to, that is told."""
+    fails(inv("rollback", "wine"), r"wine has no earlier champion to go back to")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--parameter", "tset_size=0.3"), r"no notebook has a parameter 'tset_size'; the parameters are "),
+        (("--parameter", "nonsense"), r"'nonsense' is not a parameter: write name=value, such as test_size=0\.3"),
+        (("--parameter", "folds=many"), r"the parameter `folds` .* must be of type int, got 'many'"),
+        (("--data", "nothing"), r"there is no table 'nothing': name a file in .* or give a path"),
+        (("--model", "a/b", "--data", "wine"), r"the parameter `model`: 'a/b' cannot name a model"),
+        (("--model", "mine"), r"2 tables would become one model, 'mine': name one of the tables"),
+    ],
+)
+def test_a_mistake_in_a_command_starts_nothing(inv, tmp_path, words, told):
+    """What cannot be right is told before a notebook runs."""
+    fails(inv("pipeline", *words), told)
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.kernel
+def test_an_unknown_estimator(inv, tmp_path):
+    """An estimator that is none of ours is told by the notebook, in one sentence, with the list."""
+    done = inv("train", "--data", "wine", "--estimator", "magic", artifacts=tmp_path / "artifacts")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    told = [line for line in done.stderr.splitlines() if not line.endswith("done")]
+    assert len(told) == 1 and re.match(
+        r"wine: the parameter `estimator`: 'magic' is not .* choose among logistic", told[0]
+    )
+
+
+@pytest.mark.kernel
+def test_a_seed_is_a_number(inv, tmp_path):
+    """`--seed 5` reaches the notebook."""
+    done = inv("train", "--data", "wine", "--seed", "5", artifacts=tmp_path / "artifacts")
+    assert done.returncode == 0, done.stderr
+    assert '"seed": 5' in (tmp_path / "artifacts" / "wine" / "1" / "manifest.json").read_text()
+
+
+def test_serve_on_a_taken_port(inv):
+    """A port that is in use is told with the cure."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        fails(inv("serve", "--port", str(port)), rf"cannot listen on 127\.0\.0\.1:{port} \(Address already in use\)")
+
+
+def test_serve_without_tables(inv, tmp_path):
+    """Without a model and without tables to make one, the folder is told with the cure."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    done = inv("serve", "--port", port, artifacts=tmp_path / "none", data=tmp_path / "no")
+    fails(done, r"the folder of tables .*/no is missing: make it, or set CELLAR_DATA")
+
+
+@pytest.mark.parametrize("name", ["models", "verify", "doctor", "predict"])
+def test_a_wrong_setting_is_told(inv, name, tmp_path):
+    """A variable that is no number is named."""
+    words = ("-i", "data/wine.csv", "-o", str(tmp_path / "o.csv")) if name == "predict" else ()
+    done = inv(name, *words, max_rows="many")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr == "CELLAR_MAX_ROWS must be a whole number, got 'many'\n"
+
+
+def test_models_lists_and_verify_checks(inv):
+    """The two looks at what is published, on a sound house."""
+    assert re.search(r"^wine +1 +logistic_regression +accuracy \d", inv("models").stdout, re.MULTILINE)
+    assert inv("verify").stdout == "ok   wine version 1\n"
+
+
+def test_verify_fails_for_damage(inv, artifacts):
+    """A damaged bundle is named and the command fails."""
+    (artifacts / "wine" / "1" / "model.onnx").write_bytes(b"x")
+    done = inv("verify", artifacts=artifacts)
+    assert done.returncode == 1
+    assert done.stdout.startswith("BAD  wine version 1: ") and "is damaged" in done.stdout
+    assert done.stderr.startswith("1 ") and "Traceback" not in done.stderr
