@@ -9,6 +9,7 @@ if __name__ == "__main__":
 
 # What a command needs is imported in its body, so that the menu appears at once.
 import functools
+import os
 import shutil
 import subprocess
 import sys
@@ -52,6 +53,7 @@ def command(**options: Any) -> Callable[[Callable[..., Any]], Task[Any]]:
     return register
 
 
+RESTART = "a service that runs already goes on with the one before until it is started again"
 DATA = {
     "data": "a table: its name in data/ or a path; without it, every table in data/",
     "target": "the column to predict, where the table's card does not say it",
@@ -93,7 +95,8 @@ def data(c: Any) -> None:
 @command()
 def lab(c: Any) -> None:
     """Open the notebooks in JupyterLab."""
-    c.run(f"{sys.executable} -m jupyter lab --notebook-dir '{ROOT / 'notebooks'}'", pty=True)
+    root = ["--allow-root"] if os.geteuid() == 0 else []
+    _python("jupyter", "lab", f"--notebook-dir={ROOT / 'notebooks'}", *root)
 
 
 @command(help={name: DATA[name] for name in ("data", "target")})
@@ -145,11 +148,12 @@ def serve(c: Any, host: str = "127.0.0.1", port: int = 5000, workers: int = 2) -
     """Serve the champions over HTTP, after the pipeline if it never ran."""
     from workshop import server
 
-    server.check_free(host, port)
     registry = _registry()
-    if not registry.models():
-        _run_notebooks(["01_explore", "02_train", "03_evaluate"], go_on=True)
-    sys.exit(server.run(host, port, workers, registry))
+    with server.claimed(host, port, registry.folder):
+        with server.first_run(registry.folder):
+            if not registry.models():
+                _run_notebooks(["01_explore", "02_train", "03_evaluate"], go_on=True)
+        sys.exit(server.run(host, port, workers, registry))
 
 
 @command(
@@ -188,13 +192,13 @@ def promote(c: Any, model: str, version: str, reason: str) -> None:
     if not version.isdecimal():
         raise Exit(f"a version is a whole number, got {version!r}; inv models lists them", code=1)
     _registry().promote(model, int(version), reason)
-    print(f"{model} version {version} is champion now")
+    print(f"{model} version {version} is champion now; {RESTART}")
 
 
 @command(positional=["model"], help={"model": "which model", "reason": "why, for the record"})
 def rollback(c: Any, model: str, reason: str = "rolled back by hand") -> None:
     """Go back to the champion before."""
-    print(f"{model} version {_registry().rollback(model, reason)} is champion again")
+    print(f"{model} version {_registry().rollback(model, reason)} is champion again; {RESTART}")
 
 
 @command()
@@ -207,7 +211,7 @@ def verify(c: Any) -> None:
         print(f"{'ok  ' if good else 'BAD '} {what}")
         problems += not good
     if problems:
-        raise Exit(f"{problems} bundles cannot be served; train again, or roll back where one is champion", code=1)
+        raise Exit("what is BAD cannot be served: train again, or roll back where it is champion", code=1)
 
 
 @command(help={"fast": "only the tests that start no kernel and take no seconds"})
@@ -282,15 +286,18 @@ def _run_notebooks(
 
 def _tell(outcomes: list[Outcome]) -> None:
     from service import config
+    from workshop.listing import verdict
     from workshop.reports import write_index
 
-    settings = config.read()
+    registry = _registry()
+    for outcome in outcomes:
+        if not outcome.error:
+            print(f"{verdict(registry, outcome.model, outcome.version)}\n  {outcome.report}")
+    print(f"All versions: {write_index(config.read().reports, registry)}")
     for outcome in outcomes:
         if outcome.error:
-            print(f"{outcome.name}: {outcome.error}", file=sys.stderr)
-        else:
-            print(f"{outcome.name}: {outcome.report}")
-    print(f"All versions: {write_index(settings.reports, _registry())}")
+            page = f" (see {outcome.report})" if outcome.report else ""
+            print(f"{outcome.name}: {outcome.error}{page}", file=sys.stderr)
 
 
 def _registry() -> Any:

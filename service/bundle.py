@@ -55,10 +55,11 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Data(msgspec.Struct, frozen=True):
-    """The table that the model was trained on."""
+    """The table that the model was made from: `training` of its `rows` were learned from."""
 
     file: str
     rows: int
+    training: int
     sha256: str
 
 

@@ -25,7 +25,10 @@ REPORT = "03_evaluate"
 def front() -> Response | str:
     """Show a person what is served; tell a program that the service is alive."""
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
-        return render_template("front.html", models=_live().champions.values(), refused=_live().refused, curl=curl)
+        default = _config().default_model
+        served = sorted(_live().champions.values(), key=lambda model: (model.name != default, model.name))
+        shown = [(model, describe(model)["report"]) for model in served]
+        return render_template("front.html", models=shown, refused=_live().refused, curl=curl, figure=figure)
     return json_reply({"status": "alive", "models": {m.name: m.version for m in _live().champions.values()}})
 
 
@@ -102,6 +105,7 @@ def describe(model: Model) -> dict[str, Any]:
     manifest, metrics = model.manifest, model.bundle.metrics
     assert metrics is not None
     address = f"/models/{model.name}/versions/{model.version}"
+    page = _config().reports / model.name / str(model.version) / f"{REPORT}.html"
     return {
         "name": model.name,
         "version": model.version,
@@ -114,9 +118,14 @@ def describe(model: Model) -> dict[str, Any]:
         "held_out_rows": metrics.rows,
         "data": msgspec.to_builtins(manifest.data),
         "created": manifest.created,
-        "report": f"{address}/report",
+        "report": f"{address}/report" if page.is_file() else None,
         "predict": f"{address}/predict",
     }
+
+
+def figure(value: float) -> str:
+    """Return a metric as a person reads it: 0.851, 55.1, 53,460."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def curl(manifest: Manifest, base: str) -> str:

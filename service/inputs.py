@@ -17,6 +17,7 @@ from service.errors import SHOWN, InputError, Problem, RequestError
 DEPTH = 64
 """How deeply a body may nest; rows that fit nest at most four deep, so only refused rows are ever measured."""
 
+MISSING = "is missing"
 WARNED = 100
 """How many warnings a reply holds."""
 
@@ -104,7 +105,7 @@ class Schema:
         if not isinstance(record, dict):
             yield Problem(f"must be an object with the fields {_listed(self.names)}, got {_shown(record)}", row)
             return
-        yield from (Problem("is missing", row, name) for name in self.names if name not in record)
+        yield from (Problem(MISSING, row, name) for name in self.names if name not in record)
         unknown = () if ignore_extra else (name for name in record if name not in self._known)
         yield from (Problem(f"is not a feature{self._nearest(name)}", row, name[:80]) for name in unknown)
 
@@ -200,7 +201,7 @@ def _fits(value: float) -> bool:
 def _refusal(problems: list[Problem], given: Sequence[Any]) -> RequestError:
     if _deeper_than(given, DEPTH):
         return RequestError(f"the body nests deeper than {DEPTH} levels")
-    return InputError(sorted(problems, key=lambda problem: problem.row or 0))
+    return InputError(sorted(problems, key=lambda problem: (problem.row or 0, problem.reason == MISSING)))
 
 
 def _deeper_than(value: Any, limit: int) -> bool:

@@ -32,7 +32,12 @@ class Live:
                 model = self._try(name, version)
                 if model:
                     self.champions[name] = model
+                    self._tell_fallback(name, version)
                     break
+
+    def _tell_fallback(self, name: str, version: int) -> None:
+        if name in self.refused:
+            self.refused[name] += f"; version {version} is served instead"
 
     def get(self, name: str, version: int | None = None) -> Model:
         """Return a model, by version or its champion; raise NotFoundError or, if none is sound, NoModelError."""

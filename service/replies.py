@@ -23,8 +23,11 @@ def json_body() -> Any:
         raise MediaTypeError(
             f"the body's Content-Encoding {request.content_encoding[:40]!r} is not spoken; send it plain"
         )
+    body = _body()
+    if not body:
+        raise RequestError('the body is empty: send JSON such as {"instances": [...]}')
     try:
-        return msgspec.json.decode(_body())
+        return msgspec.json.decode(body)
     except RecursionError as error:
         raise RequestError("the body nests too deeply") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

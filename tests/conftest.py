@@ -41,18 +41,18 @@ def train(artifacts: Path, data: Path, model: str = "", **parameters: Any) -> Tr
     from sklearn.pipeline import Pipeline, make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+    from modeling import columns, estimators, export, split
     from modeling import dataset as tables
-    from modeling import estimators, export, split
 
     given = {"target": "", "estimator": "default", "features": [], "seed": 0, **parameters}
     dataset = tables.load(data, given["target"])
-    chosen = tables.choose_features(dataset, given["features"])
+    chosen = columns.choose_features(dataset, given["features"])
     table = tables.drop_duplicates(dataset.table).dropna(subset=[dataset.target])
     nullable = [name for name in chosen if table[name].isna().any()]
     classify = dataset.task == "classification"
     out = split.held_out(table, dataset.target, 0.25, given["seed"], stratify=classify)
-    X, y = tables.as_model_input(table[~out], chosen), table.loc[~out, dataset.target]
-    y = tables.as_labels(y) if classify else y.to_numpy(dtype=float)
+    X, y = columns.as_model_input(table[~out], chosen), table.loc[~out, dataset.target]
+    y = columns.as_labels(y) if classify else y.to_numpy(dtype=float)
     name, estimator = estimators.make(given["estimator"], dataset.task, given["seed"])
     numbers = [at for at, column in enumerate(X) if tables.is_number(X[column])]
     categories = [at for at in range(X.shape[1]) if at not in numbers]
@@ -62,7 +62,7 @@ def train(artifacts: Path, data: Path, model: str = "", **parameters: Any) -> Tr
     ]
     transformer = ColumnTransformer([part for part in prepare if part[2]])
     pipeline = Pipeline([("prepare", transformer), ("estimator", estimator)]).fit(X, y)
-    described = tables.describe_features(dataset, X, nullable)
+    described = columns.describe_features(dataset, X, nullable)
     spread = 1.0 if classify else float(y.std())
     manifest = bundle.Manifest(
         format=bundle.FORMAT,
@@ -70,8 +70,8 @@ def train(artifacts: Path, data: Path, model: str = "", **parameters: Any) -> Tr
         task=dataset.task,
         estimator=name,
         features=described,
-        target=tables.describe_target(dataset, pipeline[-1].classes_.tolist() if classify else []),
-        data=bundle.Data(dataset.path.name, len(dataset.table), dataset.sha256),
+        target=columns.describe_target(dataset, pipeline[-1].classes_.tolist() if classify else []),
+        data=bundle.Data(dataset.path.name, len(dataset.table), len(X), dataset.sha256),
         split=bundle.Split(given["seed"], 0.25, [column for column in table if column != dataset.target]),
         parameters={**parameters, "missing": "impute"},
         cross_validation={},
@@ -84,15 +84,15 @@ def train(artifacts: Path, data: Path, model: str = "", **parameters: Any) -> Tr
 
 def evaluate(trained: Trained) -> None:
     """Publish a candidate and make it champion, as 03_evaluate does with promote=always."""
-    from modeling import dataset as tables
-    from modeling import evaluation, export
+    from modeling import columns, evaluation, export
     from service.model import load
 
     challenger = load(trained.folder)
     manifest, table = challenger.manifest, trained.held_out
     classify = manifest.task == "classification"
-    X = tables.as_model_input(table, challenger.schema.names)
-    y = tables.as_labels(table[manifest.target.name]) if classify else table[manifest.target.name].to_numpy(dtype=float)
+    X = columns.as_model_input(table, challenger.schema.names)
+    true = table[manifest.target.name]
+    y = columns.as_labels(true) if classify else true.to_numpy(dtype=float)
     predicted = challenger.predict(export.as_inputs(X, manifest.features)).values
     baseline = y[:1].repeat(len(y))
     metrics = bundle.Metrics(

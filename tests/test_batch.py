@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from modeling import columns
 from modeling import dataset as tables
 from modeling.export import as_inputs
 from service.errors import CellarError, DataError, InputError
@@ -53,7 +54,7 @@ def test_predictions_are_those_of_the_model(wine, send, monkeypatch, chunk):
     """Row for row, with each class's probability, however the file is cut into chunks."""
     monkeypatch.setattr(batch, "CHUNK", chunk)
     table = tables.load("../data/wine.csv").table
-    expected = wine.predict(as_inputs(tables.as_model_input(table, wine.schema.names), wine.manifest.features))
+    expected = wine.predict(as_inputs(columns.as_model_input(table, wine.schema.names), wine.manifest.features))
     written = send(wine, table)
     assert list(written) == ["prediction", "probability_0", "probability_1", "probability_2"]
     assert written["prediction"].tolist() == expected.values.tolist()
@@ -69,7 +70,7 @@ def test_a_regression_has_one_column(trained_prices, houses_csv, send):
     assert list(written) == ["prediction"]
     np.testing.assert_allclose(
         written["prediction"],
-        trained_prices.pipeline.predict(tables.as_model_input(rows, list(trained_prices.X))),
+        trained_prices.pipeline.predict(columns.as_model_input(rows, list(trained_prices.X))),
         rtol=1e-5,
     )
 
@@ -80,7 +81,7 @@ def test_gaps_and_categories_are_read_as_in_training(trained_houses, houses, hou
     table = pd.read_csv(houses_csv)
     assert table.isna().any().any()
     written = send(houses, table[table.columns[::-1]])
-    expected = trained_houses.pipeline.predict(tables.as_model_input(table, list(trained_houses.X)))
+    expected = trained_houses.pipeline.predict(columns.as_model_input(table, list(trained_houses.X)))
     assert written["prediction"].tolist() == expected.tolist()
 
 
@@ -194,3 +195,15 @@ def test_the_output_appears_when_it_is_whole(wine, tmp_path, monkeypatch):
     assert batch.predict_file(wine, tmp_path / "rows.csv", tmp_path / "out.csv") == 6
     assert seen == [False] * 3
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 7
+
+
+def test_the_input_is_never_overwritten(wine, tmp_path):
+    """An output that is the input, under whatever name, is refused and the input stays as it was."""
+    rows = tmp_path / "rows.csv"
+    whole = (tables.NOTEBOOKS.parent / "data" / "wine.csv").read_bytes()
+    rows.write_bytes(whole)
+    (tmp_path / "link.csv").symlink_to(rows)
+    for output in (rows, tmp_path / "link.csv"):
+        with pytest.raises(DataError, match=r"is the input: name another file for the predictions"):
+            batch.predict_file(wine, rows, output)
+    assert rows.read_bytes() == whole

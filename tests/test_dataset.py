@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from modeling import checks, columns
 from modeling import dataset as tables
 from service.errors import DataError
 
@@ -29,7 +30,7 @@ def write(tmp_path):
 
 def use(path: Path, target: str = "y", features: tuple[str, ...] = ()) -> list[str]:
     """Read a table and choose its features, as every notebook does."""
-    return tables.choose_features(tables.load(path, target), features)
+    return columns.choose_features(tables.load(path, target), features)
 
 
 BAD = {
@@ -39,7 +40,7 @@ BAD = {
     "no such target": ("a,b,z\n1,2,0\n", "", r"t\.csv has no column 'y': choose the target among a, b, z"),
     "one class": ("a,b,y\n1,2,0\n2,3,0\n", "",
         r"t\.csv: the target 'y' has only one value, 0: .*; add rows of another"),
-    "rare class": ("a,b,y\n1,2,0\n2,3,0\n3,4,1\n", "", r"t\.csv: the target 'y' has only one row of class 1: add rows"),
+    "rare class": ("a,b,y\n1,2,p\n2,3,p\n3,4,q\n", "", r"t\.csv: the target 'y' has only one row of class 'q'"),
     "rare text": ("a,b,y\n1,2,u\n2,3,u\n3,4,v\n", "", r"the target 'y' has only one row of class 'v': add rows"),
     "no target value": ("a,b,y\n1,2,\n2,3,\n", "", r"t\.csv: the target 'y' has no values: choose another target"),
     "text target": ("a,y\n1,5\n2,high\n3,6\n", REGRESSION,
@@ -69,7 +70,7 @@ BAD = {
         r"the card t\.toml cannot be read: .*'clustering'.*; correct it"),
     "misspelt key": ("a,b,y\n" + ROWS, 'tarket = "y"', r"the card t\.toml cannot be read: .*`tarket`; correct it"),
     "target only": ("y\n0\n0\n1\n1\n", "", r"t\.csv has no column beside its target 'y': add a feature"),
-    "semicolons": ("a;b;y\n1;2;0\n", "", r"t\.csv has no column 'y': choose the target among a;b;y"),
+    "semicolons": ("a;b;y\n1;2;0\n", "", r"t\.csv is separated by ';': save it with commas"),
 }  # fmt: skip
 
 
@@ -139,7 +140,8 @@ def test_a_long_column_has_one_type(write):
 @pytest.mark.parametrize(
     ("values", "task"),
     [
-        ("0 1 2 0 1 2", "classification"),
+        ("0 1 2 0 1 2 0 1 2", "classification"),
+        ("150 160 170 150", "regression"),
         ("0.5 1.5 2.5 0.5 1.5 2.5", "regression"),
         ("u v w u v w", "classification"),
         ("True False True False True False", "classification"),
@@ -170,7 +172,7 @@ def test_features_come_numbers_first_and_once(write):
 def test_model_input_is_rounded_to_32_bits(write):
     """Training sees the numbers that the service will see, in columns of 64 bits."""
     given = pd.DataFrame({"a": [0.1, 16777217.0, None], "n": [1, 2, 3]})
-    X = tables.as_model_input(given, ["a", "n"])
+    X = columns.as_model_input(given, ["a", "n"])
     assert X["a"].tolist()[:2] == [float(np.float32(0.1)), 16777216.0] and np.isnan(X["a"][2])
     assert set(X.dtypes) == {np.dtype("float64")}
 
@@ -178,16 +180,16 @@ def test_model_input_is_rounded_to_32_bits(write):
 def test_model_input_keeps_texts_and_truth_values():
     """A missing text is "", and truth values are the texts that JSON has for them."""
     given = pd.DataFrame({"t": ["u", None, " v "], "b": pd.Series([True, False, None], dtype=object), "c": [True] * 3})
-    X = tables.as_model_input(given, ["t", "b", "c"])
+    X = columns.as_model_input(given, ["t", "b", "c"])
     assert X.to_numpy().tolist() == [["u", "true", "true"], ["", "false", "true"], [" v ", "", "true"]]
 
 
 def test_labels_are_whole_numbers_where_they_are():
     """1.0 is the class 1, text stays text, truth values become texts, and halves are no classes of numbers."""
-    assert tables.as_labels(pd.Series([1.0, 2.0])).tolist() == [1, 2]
-    assert tables.as_labels(pd.Series(["u", "v"])).tolist() == ["u", "v"]
-    assert tables.as_labels(pd.Series([True, False])).tolist() == ["true", "false"]
-    assert tables.as_labels(pd.Series([0.5, 1.0])).tolist() == ["0.5", "1.0"]
+    assert columns.as_labels(pd.Series([1.0, 2.0])).tolist() == [1, 2]
+    assert columns.as_labels(pd.Series(["u", "v"])).tolist() == ["u", "v"]
+    assert columns.as_labels(pd.Series([True, False])).tolist() == ["true", "false"]
+    assert columns.as_labels(pd.Series([0.5, 1.0])).tolist() == ["0.5", "1.0"]
 
 
 def test_features_are_described(write):
@@ -195,19 +197,19 @@ def test_features_are_described(write):
     rows = "".join(f"{n / 10},{'vu '[n % 3].strip()},{n % 2}\n" for n in range(1, 12))
     path = write("a,t,y\n" + rows, 'target = "y"\n[columns.a]\nunit = "kg"\nmeaning = "weight"\n')
     dataset = tables.load(path)
-    a, t = tables.describe_features(dataset, tables.as_model_input(dataset.table, ["a", "t"]), nullable=["t"])
+    a, t = columns.describe_features(dataset, columns.as_model_input(dataset.table, ["a", "t"]), nullable=["t"])
     assert (a.kind, a.unit, a.meaning, a.nullable, a.min, a.max, a.example) == (
         "number", "kg", "weight", False, 0.1, 1.1, 0.1,
     )  # fmt: skip
     assert (t.kind, t.nullable, t.categories, t.example) == ("category", True, ["u", "v"], "u")
-    assert tables.describe_target(dataset, [0, 1]).classes == [0, 1]
+    assert columns.describe_target(dataset, [0, 1]).classes == [0, 1]
 
 
 def test_a_feature_without_training_values_is_refused(write):
     """A column whose few values were all held out is named with the cure."""
     dataset = tables.load(write("a,b,y\n" + ROWS), "y")
     with pytest.raises(DataError, match=r"t\.csv: the column 'a' has no values in the training rows: leave it out"):
-        tables.describe_features(dataset, pd.DataFrame({"a": [np.nan, np.nan]}), nullable=["a"])
+        columns.describe_features(dataset, pd.DataFrame({"a": [np.nan, np.nan]}), nullable=["a"])
 
 
 def test_folds_need_rows_of_every_class():
@@ -216,8 +218,8 @@ def test_folds_need_rows_of_every_class():
     with pytest.raises(
         DataError, match=r"wine\.csv: only 2 training rows of class 1 of 'cultivar' .* 5 folds: add rows or"
     ):
-        tables.check_split(wine, pd.Series([0] * 9 + [1] * 3), pd.Series([True] + [False] * 10 + [True]), 5)
-    tables.check_split(wine, pd.Series([0] * 9 + [1] * 6), pd.Series([True] + [False] * 13 + [True]), 5)
+        checks.check_split(wine, pd.Series([0] * 9 + [1] * 3), pd.Series([True] + [False] * 10 + [True]), 5)
+    checks.check_split(wine, pd.Series([0] * 9 + [1] * 6), pd.Series([True] + [False] * 13 + [True]), 5)
 
 
 def test_a_class_without_training_rows_is_refused():
@@ -225,7 +227,7 @@ def test_a_class_without_training_rows_is_refused():
     wine = tables.load("../data/wine.csv")
     held_out = pd.Series([False] * 20 + [True] * 3)
     with pytest.raises(DataError, match=r"only 0 training rows of class 1 of 'cultivar'"):
-        tables.check_split(wine, pd.Series([0] * 20 + [1] * 3), held_out, 5)
+        checks.check_split(wine, pd.Series([0] * 20 + [1] * 3), held_out, 5)
 
 
 @pytest.mark.parametrize(
@@ -240,27 +242,27 @@ def test_a_split_that_cannot_be_used_is_refused(held_out, folds, told):
     """A split without test rows, with too few training rows or too few folds ends in a sentence with the cure."""
     wine = tables.load("../data/wine.csv")
     with pytest.raises(DataError, match=told):
-        tables.check_split(wine, pd.Series([0, 1] * 10), pd.Series(held_out), folds)
+        checks.check_split(wine, pd.Series([0, 1] * 10), pd.Series(held_out), folds)
 
 
 def test_dropping_every_row_is_refused():
     """Where each row lacks something and rows are dropped, the cure is to impute."""
     wine = tables.load("../data/wine.csv")
     with pytest.raises(DataError, match=r"every row has a missing value; set the parameter `missing` to impute"):
-        tables.check_rows_left(wine, wine.table.iloc[:0])
+        checks.check_rows_left(wine, wine.table.iloc[:0])
     with pytest.raises(DataError, match="has only one row of class 2"):
-        tables.check_rows_left(wine, wine.table.iloc[[0, 1, 80, 81, 177]])
+        checks.check_rows_left(wine, wine.table.iloc[[0, 1, 80, 81, 177]])
 
 
 def test_choices_candidates_and_columns_are_checked():
     """A parameter outside its choices, a candidate that is not there and a lost column are named with the cure."""
     wine = tables.load("../data/wine.csv")
     with pytest.raises(DataError, match=r"`missing` must be one of impute, drop, got 'keep'"):
-        tables.check_choice("missing", "keep", ["impute", "drop"])
+        checks.check_choice("missing", "keep", ["impute", "drop"])
     with pytest.raises(DataError, match=r"wine has no candidate: run 02_train first"):
-        tables.check_candidate("wine", 0)
+        checks.check_candidate("wine", 0)
     with pytest.raises(DataError, match=r"wine\.csv has no column 'sugar', .*: add it"):
-        tables.check_columns(wine, ["alcohol", "sugar"])
+        checks.check_columns(wine, ["alcohol", "sugar"])
 
 
 @pytest.mark.parametrize(
@@ -287,3 +289,21 @@ def test_duplicates_are_dropped_and_rows_numbered_anew():
     table = pd.DataFrame({"a": [1, 1, 2], "b": ["x", "x", "x"]})
     assert tables.drop_duplicates(table).to_dict("list") == {"a": [1, 2], "b": ["x", "x"]}
     assert list(tables.drop_duplicates(table).index) == [0, 1]
+
+
+def test_a_text_among_numbers_is_a_mistake(write):
+    """A column or a target that is nearly all numbers is not silently made categories of: the row is told."""
+    rows = "".join(f"{n},{n % 2},{n * 1.5}\n" for n in range(20))
+    dataset = tables.load(write("a,y,z\n" + rows + "three,1,2\n"), "y")
+    with pytest.raises(DataError, match=r"t\.csv: the column 'a' is .* numbers, but row 20 is 'three': correct"):
+        columns.choose_features(dataset, [])
+    with pytest.raises(DataError, match=r"t\.csv: the target 'z' is a column of numbers, but row 20 is '894,000'"):
+        tables.load(write("a,y,z\n" + rows + '3,1,"894,000"\n'), "z")
+
+
+def test_a_card_names_columns_that_are_there(write):
+    """A misspelt column in a card is told with the nearest name."""
+    path = write("area,y\n" + "".join(f"{n},{n % 2}\n" for n in range(9)))
+    path.with_suffix(".toml").write_text('[columns.arae]\nunit = "m²"\n')
+    with pytest.raises(DataError, match=r"t\.toml describes 'arae', which t\.csv has not; did you mean 'area'"):
+        tables.load(path, "y")

@@ -15,8 +15,8 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from modeling import columns, estimators, export
 from modeling import dataset as tables
-from modeling import estimators, export
 from service.errors import DataError
 
 HERE = Path(__file__).parent
@@ -28,10 +28,10 @@ EVERY = [(task, name) for task in TABLES for name in estimators.names(task)]
 def training(task: str) -> tuple:
     """Return X, y and the described features of a task's table."""
     dataset = tables.load(f"../data/{TABLES[task]}.csv")
-    chosen = tables.choose_features(dataset, [])
-    X, y = tables.as_model_input(dataset.table, chosen), dataset.table[dataset.target]
-    y = tables.as_labels(y) if task == "classification" else y.to_numpy(dtype=float)
-    return X, y, tables.describe_features(dataset, X, [])
+    chosen = columns.choose_features(dataset, [])
+    X, y = columns.as_model_input(dataset.table, chosen), dataset.table[dataset.target]
+    y = columns.as_labels(y) if task == "classification" else y.to_numpy(dtype=float)
+    return X, y, columns.describe_features(dataset, X, [])
 
 
 def fit(task: str, name: str) -> Pipeline:

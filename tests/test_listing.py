@@ -63,3 +63,30 @@ def test_damage_and_a_lost_champion_are_told(artifacts):
     damaged, lost = listing.verify_all(Registry(artifacts))
     assert not damaged[0] and damaged[1].startswith("wine version 1: ") and "model.onnx is damaged" in damaged[1]
     assert lost == (False, "wine: the champion, 7, is not a published version; promote one")
+
+
+def test_a_model_that_nobody_promoted_is_sound(artifacts):
+    """A version that the gate held back is no damage."""
+    (artifacts / "wine" / "champion").unlink()
+    assert list(listing.verify_all(Registry(artifacts))) == [
+        (True, "wine version 1"),
+        (True, "wine has no champion: no version was promoted"),
+    ]
+
+
+def test_an_empty_house_is_sound(tmp_path):
+    """With nothing published there is nothing wrong, and the cure is told."""
+    assert list(listing.verify_all(Registry(tmp_path))) == [(True, "nothing is published yet: run the pipeline")]
+
+
+def test_what_became_of_a_version_is_told(artifacts):
+    """Champion, held back and candidate are told apart, with metric and reasons."""
+    registry = Registry(artifacts)
+    assert re.fullmatch(r"wine version 1 is the champion: accuracy \d\.\d{3}", listing.verdict(registry, "wine", 1))
+    (artifacts / "wine" / "champion").unlink()
+    told = listing.verdict(registry, "wine", 1)
+    assert re.match(r"wine version 1 is published and not the champion: accuracy \d\.\d{3} \(\w+: accuracy", told)
+    sums = artifacts / "wine" / "1" / bundle.SUMS
+    sums.write_text("".join(line for line in sums.read_text().splitlines(True) if bundle.METRICS not in line))
+    assert listing.verdict(registry, "wine", 1) == "wine version 1 is a candidate: evaluate it next"
+    assert listing.verdict(registry, "wine", 0) == "wine was explored"

@@ -7,7 +7,7 @@ import pytest
 
 from workshop import progress
 
-RUN = [("start", "wine", "01_explore", 3), ("cell", "wine", "01_explore"), ("end", "wine", "01_explore")]
+RUN = [("start", "wine", "01_explore", 3), ("cell", "wine", "01_explore"), ("end", "wine", "01_explore", True)]
 
 
 class Terminal(io.StringIO):
@@ -48,6 +48,7 @@ def test_two_jobs_are_told_apart(monkeypatch, screen):
         show(("start", job, "01_explore", 2))
     for job in ("diabetes", "wine"):
         show(("cell", job, "01_explore"))
-        show(("end", job, "01_explore"))
+        show(("end", job, "01_explore", False))
     assert "wine" in stream.getvalue() and "diabetes" in stream.getvalue()
+    assert stream.getvalue().count("failed after") == 2
     assert not show.bars

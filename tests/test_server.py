@@ -115,3 +115,30 @@ def test_serving_tells_where_answers_and_stops(wine_artifacts, tmp_path, free):
         assert running.wait(timeout=20) == 0
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", free)) != 0
+
+
+def test_a_port_is_claimed_once(free, tmp_path):
+    """Of two services of a house that start at once on one port, the second is told so."""
+    with (
+        server.claimed("127.0.0.1", free, tmp_path),
+        pytest.raises(DataError, match=rf"another service is starting on port {free}: choose another"),
+        server.claimed("127.0.0.1", free, tmp_path),
+    ):
+        pass
+    with server.claimed("127.0.0.1", free, tmp_path):
+        pass
+
+
+def test_the_first_run_is_made_by_one(tmp_path):
+    """A second service of a house waits until the first has run the pipeline."""
+    code = (
+        "import sys; from pathlib import Path; from workshop import server\n"
+        "with server.first_run(Path(sys.argv[1])): print('mine', flush=True)"
+    )
+    with server.first_run(tmp_path / "artifacts"):
+        other = subprocess.Popen(
+            [sys.executable, "-c", code, tmp_path / "artifacts"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(timeout=1)
+    assert other.communicate(timeout=30)[0] == "mine\n"

@@ -26,6 +26,8 @@ def predict_file(model: Model, rows: Path, output: Path) -> int:
     The output has the column `prediction` and for classes a `probability_<class>` each. It appears when it is
     whole; DataError or InputError name the row and the column that cannot be used.
     """
+    if output.exists() and output.samefile(rows):
+        raise DataError(f"{output} is the input: name another file for the predictions")
     beside = output.with_name(f".{output.name}-{os.getpid()}")
     count = 0
     try:

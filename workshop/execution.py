@@ -115,6 +115,7 @@ def _execute(
     cells = [cell["cell_type"] for cell in msgspec.json.decode(notebook.read_bytes())["cells"]]
     tell(("start", job.name, step, cells.count("code") + bool(given)))
     _forget(kernel)
+    good = False
     try:
         document = papermill.execute_notebook(
             notebook,
@@ -125,12 +126,13 @@ def _execute(
             km=kernel,
             on_cell_complete=lambda cell, cell_index: tell(("cell", job.name, step)),
         )
+        good = True
     except PapermillExecutionError as error:
         return None, _sentence(error)
     except DeadKernelError:
         return None, f"{step}: the kernel died; it may have run out of memory"
     finally:
-        tell(("end", job.name, step))
+        tell(("end", job.name, step, good))
     return _named_bundle(document), ""
 
 

@@ -27,8 +27,25 @@ def table(registry: Registry) -> str:
     )
 
 
+def verdict(registry: Registry, name: str, version: int) -> str:
+    """Return in a sentence what became of a version: candidate, held back, or champion."""
+    place = registry.place(name, version)
+    if not version:
+        return f"{name} was explored"
+    if not bundle.is_published(place):
+        return f"{name} version {version} is a candidate: evaluate it next"
+    _, metric, _ = _facts(registry, name, version)
+    if registry.champion(name) == version:
+        return f"{name} version {version} is the champion: {metric}"
+    found = bundle.read(place).metrics
+    reasons = "; ".join(found.verdict.reasons) if found else ""
+    return f"{name} version {version} is published and not the champion: {metric} ({reasons})"
+
+
 def verify_all(registry: Registry) -> Iterator[tuple[bool, str]]:
     """Yield for every published version whether it is sound, and what is wrong if it is not."""
+    if not registry.models():
+        yield True, "nothing is published yet: run the pipeline"
     for name in registry.models():
         for version in registry.versions(name):
             try:
@@ -37,7 +54,9 @@ def verify_all(registry: Registry) -> Iterator[tuple[bool, str]]:
             except BundleError as error:
                 yield False, f"{name} version {version}: {error}"
         champion = registry.champion(name)
-        if champion not in registry.versions(name):
+        if champion is None:
+            yield True, f"{name} has no champion: no version was promoted"
+        elif champion not in registry.versions(name):
             yield False, f"{name}: the champion, {champion}, is not a published version; promote one"
 
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 
 class Progress:
-    """Draws what a pipeline tells: ("start", job, notebook, cells), ("cell", …) and ("end", …)."""
+    """Draws what a pipeline tells: ("start", job, notebook, cells), ("cell", …) ("end", …, good or not)."""
 
     def __init__(self) -> None:
         self.bars: dict[tuple[str, str], tqdm[Any]] = {}
@@ -35,4 +35,4 @@ class Progress:
         else:
             self.bars.pop((job, notebook)).close()
             seconds = time.monotonic() - self.started.pop((job, notebook))
-            tqdm.write(f"{label} done in {seconds:.1f} s", file=sys.stderr)
+            tqdm.write(f"{label} {'done in' if rest[0] else 'failed after'} {seconds:.1f} s", file=sys.stderr)

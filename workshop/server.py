@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import os
 import signal
@@ -9,6 +10,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
 
 from service import bundle, config
 from service.catalogue import curl
@@ -32,6 +37,35 @@ def check_free(host: str, port: int) -> None:
         raise DataError(f"cannot listen on {host}:{port} ({why}): choose another with --port or --host") from error
 
 
+@contextmanager
+def claimed(host: str, port: int, folder: Path) -> Iterator[None]:
+    """Hold a port for one service of a house; raise DataError if another has it or is about to.
+
+    Looking whether the port is free is not enough: workers share theirs, so two services that start at once would
+    share it, too.
+    """
+    check_free(host, port)
+    with _lock(folder / f".serve-{port}.lock") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(f"another service is starting on port {port}: choose another with --port") from error
+        yield
+
+
+@contextmanager
+def first_run(folder: Path) -> Iterator[None]:
+    """Keep other services of the house from running the pipeline meanwhile."""
+    with _lock(folder / ".first-run.lock") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _lock(path: Path) -> IO[bytes]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("ab")
+
+
 def run(host: str, port: int, workers: int, registry: Registry) -> int:
     """Serve until told to stop, saying where once a model answers; return the server's exit code."""
     words = ["--host", host, "--port", str(port), "--workers", str(workers)]
@@ -53,12 +87,19 @@ def welcome(base: str, registry: Registry) -> str:
     lines = ["", f"Serving on {base}", f"  the models    {base}models", f"  one report    {base}models/{{}}/report", ""]
     default = config.read().default_model
     for name in sorted(registry.models(), key=lambda name: (name != default, name)):
-        try:
-            manifest = bundle.read(registry.place(name, registry.champion(name) or 0)).manifest
-        except BundleError:
+        manifest = _manifest(registry, name)
+        if not manifest:
             continue
         return "\n".join(lines).format(name) + f"\nAsk for a prediction:\n\n{curl(manifest, base)}\n\nStop with Ctrl-C."
     return "\n".join(lines[:2])
+
+
+def _manifest(registry: Registry, name: str) -> bundle.Manifest | None:
+    """Return the manifest of the version that is served, the first sound one."""
+    for version in registry.candidates_to_serve(name):
+        with suppress(BundleError):
+            return bundle.read(registry.place(name, version)).manifest
+    return None
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], host: str, port: int) -> bool:

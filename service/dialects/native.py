@@ -44,6 +44,8 @@ def predict(name: str | None = None, version: int | None = None) -> Response:
 def _rows(body: Any) -> tuple[list[Any], Reply]:
     """Return the rows of a body and how to dress their answers."""
     if isinstance(body, list):
+        if body and not isinstance(body[0], (list, dict)):
+            raise RequestError("a bare list holds rows: put one row into a list of its own, [[...]]")
         return body, _bare_records if body and isinstance(body[0], dict) else _bare
     if not isinstance(body, dict):
         raise RequestError("the body must be an object with 'instances' or 'features', or a list of rows")

@@ -1,0 +1,59 @@
+"""What the notebooks make sure of before they go on; each mistake is told in one sentence with the cure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from modeling.dataset import Dataset, check_target, told
+from service.errors import DataError
+
+
+def check_choice(parameter: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise DataError unless `value` is one that the parameter may have."""
+    if value not in allowed:
+        raise DataError(f"the parameter `{parameter}` must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def check_rows_left(dataset: Dataset, table: pd.DataFrame) -> None:
+    """Raise DataError if dropping rows with missing values left nothing to learn from."""
+    if table.empty:
+        raise DataError(f"{dataset.path.name}: every row has a missing value; set the parameter `missing` to impute")
+    check_target(dataset.path, table[dataset.target], dataset.task)
+
+
+def check_split(dataset: Dataset, y: pd.Series, held_out: pd.Series, folds: int) -> None:
+    """Raise DataError unless there are rows to test on and, of each class, enough to train on; `y` is the target."""
+    where, training = dataset.path.name, y[~held_out]
+    if folds < 2:
+        raise DataError(f"the parameter `folds` must be at least 2, got {folds}")
+    if not held_out.any():
+        raise DataError(f"{where}: no row is held out of {len(y)}: add rows or raise `test_size`")
+    if len(training) < 2 * folds:
+        raise DataError(
+            f"{where}: only {len(training)} rows are left to train on with {folds} folds: "
+            "add rows, or lower `test_size` or `folds`"
+        )
+    if dataset.task == "classification":
+        counts = training.value_counts().reindex(y.unique(), fill_value=0)
+        if counts.min() < folds:
+            raise DataError(
+                f"{where}: only {counts.min()} training rows of class {told(counts.idxmin())} of {dataset.target!r} "
+                f"for {folds} folds: add rows or lower `folds`"
+            )
+
+
+def check_columns(dataset: Dataset, columns: Sequence[str]) -> None:
+    """Raise DataError if the table lacks a column that decides which rows were held out."""
+    absent = [name for name in columns if name not in dataset.table.columns]
+    if absent:
+        raise DataError(
+            f"{dataset.path.name} has no column {absent[0]!r}, which the model's training table had: add it"
+        )
+
+
+def check_candidate(model: str, version: int) -> None:
+    """Raise DataError if there is nothing to evaluate."""
+    if not version:
+        raise DataError(f"{model} has no candidate: run 02_train first, or give its name as the parameter `model`")
