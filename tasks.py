@@ -144,16 +144,17 @@ def pipeline(
 
 
 @command(help={"host": "address to listen on", "port": "port to listen on", "workers": "processes that answer"})
-def serve(c: Any, host: str = "127.0.0.1", port: int = 5000, workers: int = 2) -> None:
+def serve(c: Any, host: str = "127.0.0.1", port: str = "5000", workers: str = "2") -> None:
     """Serve the champions over HTTP, after the pipeline if it never ran."""
     from workshop import server
 
     registry = _registry()
-    with server.claimed(host, port, registry.folder):
+    number, count = server.whole("--port", port, 65535), server.whole("--workers", workers, 64)
+    with server.claimed(host, number, registry.folder):
         with server.first_run(registry.folder):
             if not registry.models():
                 _run_notebooks(["01_explore", "02_train", "03_evaluate"], go_on=True)
-        sys.exit(server.run(host, port, workers, registry))
+        sys.exit(server.run(host, number, count, registry))
 
 
 @command(

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from service.errors import BundleError
-from service.files import replace_file, sha256, sync_folder, write_synced
+from service.files import locked, replace_file, sha256, sync_folder, write_synced
 
 FORMAT = 1
 """Raise it when a reader of today would misread a bundle of tomorrow; say in docs/bundle.md what changed."""
@@ -127,7 +127,7 @@ class Metrics(msgspec.Struct, frozen=True):
     rows: int
     headline: str
     held_out: dict[str, Metric]
-    baseline: dict[str, float]
+    baseline: dict[str, float | None]
     cross_validation: dict[str, Any]
     per_class: dict[str, dict[str, float]]
     verdict: Verdict
@@ -211,12 +211,14 @@ def write_candidate(artifacts: Path, manifest: Manifest, golden: Golden, model: 
 
 def publish(folder: Path, metrics: Metrics) -> None:
     """Add `metrics` to the candidate in `folder`; the last write, of its sums, is what makes it servable."""
-    sums = read_sums(folder)
-    if METRICS in sums:
-        raise BundleError(f"{told(folder, 2)} is published already: train again for a new version")
     data = _pretty(metrics)
-    replace_file(folder / METRICS, data)
-    replace_file(folder / SUMS, _sums_text({**sums, METRICS: sha256(data)}))
+    _parse(data, Metrics, folder / METRICS)
+    with locked(folder):
+        sums = read_sums(folder)
+        if METRICS in sums:
+            raise BundleError(f"{told(folder, 2)} is published already: train again for a new version")
+        replace_file(folder / METRICS, data)
+        replace_file(folder / SUMS, _sums_text({**sums, METRICS: sha256(data)}))
 
 
 def model_name(name: str) -> str:

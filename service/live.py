@@ -27,7 +27,7 @@ class Live:
 
     def load(self) -> None:
         """Load every model's champion; where that is refused, the latest earlier champion that is sound."""
-        for name in self.registry.models():
+        for name in self.registry.names():
             for version in self.registry.candidates_to_serve(name):
                 model = self._try(name, version)
                 if model:
@@ -66,7 +66,10 @@ class Live:
 
     def _try(self, name: str, version: int) -> Model | None:
         try:
-            return load(self.registry.place(name, version))
+            model = load(self.registry.place(name, version))
+            if model.bundle.metrics is None:
+                raise BundleError(f"{name}/{version} was never evaluated: run 03_evaluate")
+            return model
         except BundleError as error:
             told = f"version {version} was refused: {error}"
             self.refused[name] = f"{self.refused[name]}; {told}" if name in self.refused else told

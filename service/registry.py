@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,10 +11,12 @@ import msgspec
 
 from service import bundle
 from service.errors import NotFoundError, PromotionError
-from service.files import replace_file
+from service.files import locked, replace_file
 
 CHAMPION, HISTORY = "champion", "history.jsonl"
 PROMOTE, ROLLBACK = "promote", "rollback"
+ANY = -1
+"""Whichever champion there is."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -37,16 +36,25 @@ class Registry:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def models(self) -> list[str]:
-        """Return the names of the models that have at least one published version."""
+    def names(self) -> list[str]:
+        """Return the names of the models that have a version of any kind, damaged ones and candidates too."""
         if not self.folder.is_dir():
             return []
         names = (entry.name for entry in self.folder.iterdir() if bundle.MODEL_NAME.fullmatch(entry.name))
-        return sorted(name for name in names if self.versions(name))
+        return sorted(name for name in names if bundle.versions(self.home(name)))
+
+    def models(self) -> list[str]:
+        """Return the names of the models that have at least one published version."""
+        return [name for name in self.names() if self.versions(name)]
 
     def versions(self, model: str) -> list[int]:
         """Return the published versions of `model`, in order."""
         return [n for n in bundle.versions(self.home(model)) if bundle.is_published(self.place(model, n))]
+
+    def candidates(self, model: str) -> list[int]:
+        """Return the versions of `model` that are not published, in order."""
+        published = self.versions(model)
+        return [n for n in bundle.versions(self.home(model)) if n not in published]
 
     def home(self, model: str) -> Path:
         """Return the folder of `model`, or raise NotFoundError if that cannot be a model's name."""
@@ -73,20 +81,20 @@ class Registry:
             return []
         return [event for line in lines if (event := _event(line))]
 
-    def promote(self, model: str, version: int, reason: str, action: str = PROMOTE) -> None:
-        """Make a published `version` champion, with the reason on record; raise PromotionError if it is not one."""
+    def promote(self, model: str, version: int, reason: str, action: str = PROMOTE, over: int | None = ANY) -> None:
+        """Make a published `version` champion, with the reason on record.
+
+        Raise PromotionError if it is not published, or if `over` names another champion than there is by now.
+        """
         if version not in self.versions(model):
             known = ", ".join(map(str, self.versions(model))) or "none"
             raise PromotionError(f"{model} has no published version {version} (published: {known})")
-        with self._locked(model):
-            event = Event(
-                at=datetime.now(UTC).isoformat(timespec="seconds"),
-                action=action,
-                version=version,
-                previous=self.champion(model),
-                by=_who(),
-                reason=reason,
-            )
+        with locked(self.home(model)):
+            previous = self.champion(model)
+            if over not in (ANY, previous):
+                raise PromotionError(f"{model} has another champion by now, version {previous}: compare with that one")
+            at = datetime.now(UTC).isoformat(timespec="seconds")
+            event = Event(at, action, version, previous, by=_who(), reason=reason)
             _append(self.home(model) / HISTORY, msgspec.json.encode(event) + b"\n")
             replace_file(self.home(model) / CHAMPION, f"{version}\n".encode())
 
@@ -98,26 +106,22 @@ class Registry:
         for event in reversed(promotions):
             if event.previous in published and event.previous != now:
                 assert event.previous is not None
-                self.promote(model, event.previous, reason, action=ROLLBACK)
+                self.promote(model, event.previous, reason, ROLLBACK, over=now)
                 return event.previous
         raise PromotionError(f"{model} has no earlier champion to go back to")
 
     def candidates_to_serve(self, model: str) -> list[int]:
         """Return the versions to try, best first: the champion, then earlier champions, the latest first."""
         order = [self.champion(model), *(event.version for event in reversed(self.history(model)))]
-        published = set(self.versions(model))
-        return [n for n in dict.fromkeys(order) if n in published and n is not None]
-
-    @contextmanager
-    def _locked(self, model: str) -> Iterator[None]:
-        with (self.home(model) / ".lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        there = set(bundle.versions(self.home(model)))
+        return [n for n in dict.fromkeys(order) if n in there and n is not None]
 
 
 def _append(path: Path, line: bytes) -> None:
-    with path.open("ab", buffering=0) as file:
-        file.write(line)
+    with path.open("a+b", buffering=0) as file:
+        # A line that a crash cut short must not swallow this one.
+        torn = file.tell() > 0 and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n"
+        file.write(b"\n" * torn + line)
         os.fsync(file.fileno())
 
 

@@ -52,7 +52,7 @@ def train(artifacts: Path, data: Path, model: str = "", **parameters: Any) -> Tr
     classify = dataset.task == "classification"
     out = split.held_out(table, dataset.target, 0.25, given["seed"], stratify=classify)
     X, y = columns.as_model_input(table[~out], chosen), table.loc[~out, dataset.target]
-    y = columns.as_labels(y) if classify else y.to_numpy(dtype=float)
+    y = columns.as_labels(y, columns.has_whole_labels(y)) if classify else y.to_numpy(dtype=float)
     name, estimator = estimators.make(given["estimator"], dataset.task, given["seed"])
     numbers = [at for at, column in enumerate(X) if tables.is_number(X[column])]
     categories = [at for at in range(X.shape[1]) if at not in numbers]
@@ -92,7 +92,7 @@ def evaluate(trained: Trained) -> None:
     classify = manifest.task == "classification"
     X = columns.as_model_input(table, challenger.schema.names)
     true = table[manifest.target.name]
-    y = columns.as_labels(true) if classify else true.to_numpy(dtype=float)
+    y = columns.as_labels(true, columns.has_whole_labels(true)) if classify else true.to_numpy(dtype=float)
     predicted = challenger.predict(export.as_inputs(X, manifest.features)).values
     baseline = y[:1].repeat(len(y))
     metrics = bundle.Metrics(

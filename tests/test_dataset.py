@@ -186,10 +186,15 @@ def test_model_input_keeps_texts_and_truth_values():
 
 def test_labels_are_whole_numbers_where_they_are():
     """1.0 is the class 1, text stays text, truth values become texts, and halves are no classes of numbers."""
-    assert columns.as_labels(pd.Series([1.0, 2.0])).tolist() == [1, 2]
-    assert columns.as_labels(pd.Series(["u", "v"])).tolist() == ["u", "v"]
-    assert columns.as_labels(pd.Series([True, False])).tolist() == ["true", "false"]
-    assert columns.as_labels(pd.Series([0.5, 1.0])).tolist() == ["0.5", "1.0"]
+    for given, labels in (
+        ([1.0, 2.0], [1, 2]),
+        (["u", "v"], ["u", "v"]),
+        ([True, False], ["true", "false"]),
+        ([0.5, 1.0], ["0.5", "1.0"]),
+        ([2**53, 2**53 + 2], [str(2**53), str(2**53 + 2)]),
+    ):
+        values = pd.Series(given)
+        assert columns.as_labels(values, columns.has_whole_labels(values)).tolist() == labels
 
 
 def test_features_are_described(write):
@@ -260,14 +265,17 @@ def test_choices_candidates_and_columns_are_checked():
     with pytest.raises(DataError, match=r"`missing` must be one of impute, drop, got 'keep'"):
         checks.check_choice("missing", "keep", ["impute", "drop"])
     with pytest.raises(DataError, match=r"wine has no candidate: run 02_train first"):
-        checks.check_candidate("wine", 0)
+        checks.check_candidate("wine", 0, [])
+    with pytest.raises(DataError, match=r"wine version 1 is no candidate \(candidates: 2\): .* run 02_train"):
+        checks.check_candidate("wine", 1, [2])
+    checks.check_candidate("wine", 2, [2])
     with pytest.raises(DataError, match=r"wine\.csv has no column 'sugar', .*: add it"):
         checks.check_columns(wine, ["alcohol", "sugar"])
 
 
 @pytest.mark.parametrize(
     ("name", "slug"),
-    [("wine", "wine"), ("My Data (1)", "my_data_1"), ("北", "model"), ("..", "model"), ("x" * 99, "x" * 64)],
+    [("wine", "wine"), ("My Data (1)", "my_data_1"), ("x" * 99, "x" * 64)],
 )
 def test_a_file_name_becomes_a_model_name(name, slug):
     """Whatever a file is called, its model has a name that the bundle allows."""
@@ -307,3 +315,27 @@ def test_a_card_names_columns_that_are_there(write):
     path.with_suffix(".toml").write_text('[columns.arae]\nunit = "m²"\n')
     with pytest.raises(DataError, match=r"t\.toml describes 'arae', which t\.csv has not; did you mean 'area'"):
         tables.load(path, "y")
+
+
+@pytest.mark.parametrize("name", ["北", "..", ""])
+def test_a_file_name_without_letters_names_no_model(name):
+    """Where nothing is left of a file's name, a name is asked for, so that two tables never become one model."""
+    with pytest.raises(DataError, match="cannot name a model: give the parameter `model`"):
+        tables.slug(name)
+
+
+def test_words_for_a_missing_value_are_values_among_texts(write):
+    """`NA` and `None` are missing among numbers and stay what they are among texts."""
+    table = tables.read_table(write("a,b\n" + "1,None\nNA,mild\n?,severe\n" * 9))
+    assert table["a"].isna().sum() == 18 and tables.is_number(table["a"])
+    assert sorted(table["b"].unique()) == ["None", "mild", "severe"]
+
+
+def test_a_class_that_the_model_never_saw_is_told():
+    """Rows of a new class are refused, in whatever type the new table holds its labels."""
+    wine = tables.load("../data/wine.csv")
+    assert columns.as_known_labels(wine, pd.Series([1.0, 2.0]), [0, 1, 2]).tolist() == [1, 2]
+    assert columns.as_known_labels(wine, pd.Series([1.0, 2.5]), ["1.0", "2.5"]).tolist() == ["1.0", "2.5"]
+    for values in ([0, 7], ["0", "x"], [0.5]):
+        with pytest.raises(DataError, match=r"wine\.csv: the target 'cultivar' has the class .*: train it again"):
+            columns.as_known_labels(wine, pd.Series(values), [0, 1, 2])

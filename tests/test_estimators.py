@@ -30,7 +30,7 @@ def training(task: str) -> tuple:
     dataset = tables.load(f"../data/{TABLES[task]}.csv")
     chosen = columns.choose_features(dataset, [])
     X, y = columns.as_model_input(dataset.table, chosen), dataset.table[dataset.target]
-    y = columns.as_labels(y) if task == "classification" else y.to_numpy(dtype=float)
+    y = columns.as_labels(y, whole=True) if task == "classification" else y.to_numpy(dtype=float)
     return X, y, columns.describe_features(dataset, X, [])
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from service import bundle
 from service.errors import NotFoundError, PromotionError
+from service.live import Live
 from service.registry import Registry
 
 HOSTILE = ["", ".", "..", "../wine", "a/b", "/etc", "%2e%2e", "WINE", "Wine", "wine\n", "wine\0", "w" * 65, "é"]
@@ -106,9 +107,12 @@ def test_versions_to_serve_are_the_champions_latest_first(registry: Registry):
 
 
 def test_candidate_is_never_to_be_served(registry: Registry):
-    """Writing a candidate's number into the champion file does not make it one."""
+    """A champion file that names a candidate is refused with the reason, and the champion before is served."""
     (registry.home("wine") / "champion").write_text("11\n")
-    assert registry.candidates_to_serve("wine") == [1]
+    live = Live(registry)
+    live.load()
+    assert live.champions["wine"].version == 1
+    assert "version 11 was refused" in live.refused["wine"] and "version 1 is served instead" in live.refused["wine"]
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\xff", b"1 2", b"../1"])

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from modeling.dataset import MISSING_WORDS
 from service.errors import DataError, InputError, Problem
 from service.inputs import Inputs
 from service.model import Model
@@ -53,6 +54,7 @@ def predict_file(model: Model, rows: Path, output: Path) -> int:
 
 def _chunks(model: Model, rows: Path, source: object) -> Generator[pd.DataFrame, None, None]:
     form = {"encoding": "utf-8-sig", "index_col": False, "low_memory": False}
+    form |= {"keep_default_na": False, "na_values": [""], "skip_blank_lines": len(model.schema.names) > 1}
     texts = {feature.name: "str" for feature in model.schema.categories}
     try:
         with warnings.catch_warnings():
@@ -89,7 +91,7 @@ def _number(value: object) -> object:
     """Return what stands in a column that is not all numbers: a number where it is one, else the text."""
     try:
         # Python reads 1_6 as 16; a table does not mean that.
-        return np.nan if value != value else float(str(value).replace("_", "?"))
+        return np.nan if value != value or value in MISSING_WORDS else float(str(value).replace("_", "?"))
     except ValueError:
         return value
 

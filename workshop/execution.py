@@ -119,7 +119,7 @@ def _execute(
     try:
         document = papermill.execute_notebook(
             notebook,
-            folder / f"{step}.ipynb",
+            str(folder / f"{step}.ipynb").replace("{", "{{").replace("}", "}}"),  # papermill formats its paths
             given,
             cwd=NOTEBOOKS,
             progress_bar=False,

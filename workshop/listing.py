@@ -13,9 +13,9 @@ from service.registry import Registry
 def table(registry: Registry) -> str:
     """Return every published version as aligned text, the champion marked, with the reason of its promotion."""
     rows = [("model", "version", "estimator", "metric", "trained", "champion since, why")]
-    for name in registry.models():
+    for name in registry.names():
         promoted = {event.version: event for event in registry.history(name)}
-        for version in reversed(registry.versions(name)):
+        for version in reversed(bundle.versions(registry.home(name))):
             event = promoted.get(version) if registry.champion(name) == version else None
             why = f"{event.at[:16]}, {event.reason}" if event else ""
             rows.append((name, str(version), *_facts(registry, name, version), why))
@@ -44,13 +44,13 @@ def verdict(registry: Registry, name: str, version: int) -> str:
 
 def verify_all(registry: Registry) -> Iterator[tuple[bool, str]]:
     """Yield for every published version whether it is sound, and what is wrong if it is not."""
-    if not registry.models():
+    if not registry.names():
         yield True, "nothing is published yet: run the pipeline"
-    for name in registry.models():
-        for version in registry.versions(name):
+    for name in registry.names():
+        for version in bundle.versions(registry.home(name)):
             try:
-                load(registry.place(name, version))
-                yield True, f"{name} version {version}"
+                metrics = load(registry.place(name, version)).bundle.metrics
+                yield True, f"{name} version {version}{'' if metrics else ', a candidate'}"
             except BundleError as error:
                 yield False, f"{name} version {version}: {error}"
         champion = registry.champion(name)
@@ -65,7 +65,8 @@ def _facts(registry: Registry, name: str, version: int) -> tuple[str, str, str]:
         found = bundle.read(registry.place(name, version))
     except BundleError:
         return "damaged: inv verify", "", ""
-    assert found.metrics is not None
+    if found.metrics is None:
+        return found.manifest.estimator, "a candidate", found.manifest.created[:16]
     metric = found.metrics.held_out[found.metrics.headline]
     value = "unknown" if metric.value is None else f"{metric.value:.3f}"
     return found.manifest.estimator, f"{found.metrics.headline} {value}", found.manifest.created[:16]

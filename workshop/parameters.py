@@ -70,12 +70,12 @@ def _meant(text: str) -> Any:
 
 def _checked(parameter: Parameter, value: Any) -> Any:
     kind = type(parameter.default)
+    if isinstance(value, str) and kind is list and not value.startswith("["):
+        return [word.strip() for word in value.split(",") if word.strip()]
     if isinstance(value, str) and kind is not str:
         value = _meant(value)
     if kind is float and type(value) is int:
         return float(value)
-    if kind is list and isinstance(value, str):
-        return [word.strip() for word in value.split(",") if word.strip()]
     if type(value) is not kind:
         raise DataError(
             f"the parameter `{parameter.name}` ({parameter.help}) must be of type {kind.__name__}, got {value!r:.80}"

@@ -23,10 +23,15 @@ from service.registry import Registry
 PATIENCE = 30
 
 
+def whole(option: str, text: str, most: int) -> int:
+    """Return an option's whole number, or raise DataError unless it lies between 1 and `most`."""
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise DataError(f"{option} must be a whole number between 1 and {most}, got {text[:40]!r}")
+    return int(text)
+
+
 def check_free(host: str, port: int) -> None:
     """Raise DataError if nothing could listen on `host` and `port`."""
-    if not 0 < port < 65536:
-        raise DataError(f"--port must lie between 1 and 65535, got {port}")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from modeling.dataset import Dataset, check_target, told
+from service.bundle import Manifest
 from service.errors import DataError
 
 
@@ -53,7 +54,36 @@ def check_columns(dataset: Dataset, columns: Sequence[str]) -> None:
         )
 
 
-def check_candidate(model: str, version: int) -> None:
-    """Raise DataError if there is nothing to evaluate."""
+def check_candidate(model: str, version: int, candidates: Sequence[int]) -> None:
+    """Raise DataError unless `version` is one of the model's candidates: what was published keeps its metrics."""
     if not version:
         raise DataError(f"{model} has no candidate: run 02_train first, or give its name as the parameter `model`")
+    if version not in candidates:
+        known = ", ".join(map(str, candidates)) or "none"
+        raise DataError(
+            f"{model} version {version} is no candidate (candidates: {known}): what is published keeps its metrics, "
+            "so run 02_train for a new one"
+        )
+
+
+def check_test(dataset: Dataset, held_out: pd.Series) -> None:
+    """Raise DataError if there is no row to test on, or none beside them."""
+    if not held_out.any() or held_out.all():
+        raise DataError(
+            f"{dataset.path.name}: {int(held_out.sum())} of {len(held_out)} rows are held out: add rows to tell from"
+        )
+
+
+def check_comparable(challenger: Manifest, champion: Manifest) -> None:
+    """Raise DataError if two models answer different questions."""
+    for what, ours, theirs in (
+        ("predicts", challenger.target.name, champion.target.name),
+        ("is a", challenger.task, champion.task),
+        ("names its classes by", _kind(challenger), _kind(champion)),
+    ):
+        if ours != theirs:
+            raise DataError(f"it {what} {theirs!r}, this one {ours!r}; publish this one under another `model`")
+
+
+def _kind(manifest: Manifest) -> str:
+    return type(manifest.target.classes[0]).__name__ if manifest.target.classes else "none"

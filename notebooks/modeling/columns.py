@@ -52,11 +52,34 @@ def as_model_input(table: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame
     return pd.DataFrame(columns, index=table.index)
 
 
-def as_labels(values: pd.Series) -> npt.NDArray[Any]:
-    """Return classes `[n]` as whole numbers where they are, else as texts."""
-    if is_number(values) and (values % 1 == 0).all():
+def has_whole_labels(values: pd.Series) -> bool:
+    """Whether classes are whole numbers, small enough for every reader of JSON; otherwise they are texts."""
+    return is_number(values) and bool((values.dropna() % 1 == 0).all() and (values.abs().max() < 2**53))
+
+
+def as_labels(values: pd.Series, whole: bool) -> npt.NDArray[Any]:
+    """Return classes `[n]` as whole numbers or as texts."""
+    if whole:
         return values.to_numpy(dtype=np.int64)
     return np.array([_as_text(value) for value in values], dtype=object)
+
+
+def as_known_labels(dataset: Dataset, values: pd.Series, classes: Sequence[int | str]) -> npt.NDArray[Any]:
+    """Return classes `[n]` as a model names them, or raise DataError if there is one that it does not know."""
+    labels = as_labels(values, whole=isinstance(classes[0], int) and has_whole_labels(values))
+    unknown = [label for label in labels.tolist() if label not in classes]
+    if unknown:
+        raise DataError(
+            f"{dataset.path.name}: the target {dataset.target!r} has the class {unknown[0]!r}, "
+            "which the model never saw: train it again"
+        )
+    return labels
+
+
+def answerable(table: pd.DataFrame, features: Sequence[Feature]) -> npt.NDArray[np.bool_]:
+    """Return True for each row `[n]` that lacks no value which a model cannot do without."""
+    needed = [feature.name for feature in features if not feature.nullable]
+    return table[needed].notna().all(axis=1).to_numpy()
 
 
 def describe_features(dataset: Dataset, X: pd.DataFrame, nullable: Collection[str]) -> list[Feature]:

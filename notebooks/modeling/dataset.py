@@ -24,6 +24,9 @@ MOST_CLASSES = 20
 """Whole numbers with at most so many values, each three times on average, are classes unless the card says no."""
 
 
+MISSING_WORDS = ("NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "#N/A", "?", "-")
+"""What stands for a missing value among numbers."""
+
 MOST_STRAY = 0.1
 """Where at most this share of a column's values are texts among numbers, they are mistakes and not categories."""
 
@@ -120,8 +123,11 @@ def read_table(path: Path) -> pd.DataFrame:
     """Return a CSV as a table, or raise DataError if it is empty, ragged, or its names are not unique."""
     try:
         _check_form(path)
-        # In parts, as pandas reads by default, "07" becomes 7 in one part and stays a text in another.
-        table = pd.read_csv(path, encoding="utf-8-sig", index_col=False, low_memory=False)
+        # In parts, as pandas reads by default, "07" becomes 7 in one part and stays a text in another. And "None" or
+        # "NA" is a class or a category like any other, unless it stands among numbers.
+        table = pd.read_csv(
+            path, encoding="utf-8-sig", index_col=False, low_memory=False, keep_default_na=False, na_values=[""]
+        ).apply(_typed)
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path.name} is not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8"
@@ -151,12 +157,25 @@ def stray_text(values: pd.Series) -> str:
 
 def slug(name: str) -> str:
     """Return a file's name as the name of a model: lower case, anything else than letters and digits as `_`."""
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:64] or "model"
+    found = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:64]
+    if not found:
+        raise DataError(f"the file's name {name[:80]!r} cannot name a model: give the parameter `model`")
+    return found
 
 
 def is_number(column: pd.Series) -> bool:
     """Whether a column holds numbers; truth values count as categories."""
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _typed(values: pd.Series) -> pd.Series:
+    """Return a column as numbers if it holds nothing but numbers and words for a missing one."""
+    if is_number(values) or pd.api.types.is_bool_dtype(values):
+        return values
+    rest = values[~values.isin(MISSING_WORDS) & values.notna()]
+    if rest.empty or pd.to_numeric(rest, errors="coerce").isna().any():
+        return values
+    return pd.to_numeric(values.where(~values.isin(MISSING_WORDS)))
 
 
 def _check_form(path: Path) -> None:

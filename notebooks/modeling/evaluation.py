@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -68,8 +68,7 @@ def per_class(y: Array, predicted: Array, classes: Array) -> dict[str, dict[str,
 def with_intervals(task: Task, y: Array, predicted: Array, seed: int, rounds: int = ROUNDS) -> dict[str, Metric]:
     """Return each metric with its 95 % percentile bootstrap interval (Efron 1979), rows drawn with replacement."""
     measure = MEASURES[task]
-    draws = np.random.default_rng(seed).integers(0, len(y), (rounds, len(y)))
-    samples = [measure(y[rows], predicted[rows]) for rows in draws]
+    samples = [measure(y[rows], predicted[rows]) for rows in _draws(len(y), seed, rounds)]
     found = {}
     for name, value in measure(y, predicted).items():
         low, high = np.nanpercentile([sample[name] for sample in samples], [2.5, 97.5])
@@ -77,24 +76,36 @@ def with_intervals(task: Task, y: Array, predicted: Array, seed: int, rounds: in
     return found
 
 
+def _draws(count: int, seed: int, rounds: int) -> Iterator[Array]:
+    """Yield row numbers `[count]` drawn with replacement, `rounds` times."""
+    generator = np.random.default_rng(seed)
+    for _ in range(rounds):
+        yield generator.integers(0, count, count)
+
+
 def judge(
-    task: Task, y: Array, challenger: Array, baseline: Array, champion: Array | None, version: int | None
+    task: Task, y: Array, challenger: Array, baseline: Array, champion: Array | None, version: int | None, seed: int = 0
 ) -> Verdict:
     """Return the gate's verdict on predictions `[n]` for rows that neither model was trained on.
 
-    The challenger must do better than the baseline and not worse than the champion, by the headline metric.
+    By the headline metric the challenger must beat the baseline beyond chance, in 97.5 % of the paired bootstrap's
+    draws, and must not do worse than the champion.
     """
     name, measure = HEADLINE[task], MEASURES[task]
     if len(y) < FEWEST_ROWS:
-        return Verdict(
-            False, [f"only {len(y)} rows were held out from both models, at least {FEWEST_ROWS} are needed"], version
-        )
+        told = f"only {len(y)} rows were held out from both models, at least {FEWEST_ROWS} are needed"
+        return Verdict(False, [told], version)
     if len(np.unique(y)) < 2:
         return Verdict(False, ["the held-out rows have only one value of the target"], version)
     ours, theirs = measure(y, challenger)[name], measure(y, baseline)[name]
-    checks = [(ours > theirs, f"{name} {ours:.3f} against the baseline's {theirs:.3f}")]
+    draws = _draws(len(y), seed, ROUNDS)
+    gains = [measure(y[rows], challenger[rows])[name] - measure(y[rows], baseline[rows])[name] for rows in draws]
+    beyond = bool(ours > theirs and np.nanpercentile(gains, 2.5) > 0)
+    checks = [(beyond, f"{name} {ours:.3f} against the baseline's {theirs:.3f}")]
     if champion is not None:
         theirs = measure(y, champion)[name]
-        checks.append((ours >= theirs, f"{name} {ours:.3f} against {theirs:.3f} of the champion, version {version}"))
+        checks.append(
+            (bool(ours >= theirs), f"{name} {ours:.3f} against {theirs:.3f} of the champion, version {version}")
+        )
     reasons = [f"{'passed' if good else 'failed'}: {text}, on {len(y)} held-out rows" for good, text in checks]
     return Verdict(all(good for good, _ in checks), reasons, version)

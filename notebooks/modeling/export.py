@@ -86,7 +86,10 @@ def check_parity(model: bytes, pipeline: Pipeline, X: pd.DataFrame, spread: floa
         best_two = np.sort(expected, axis=1)[:, -2:]
         clear = best_two[:, 1] - best_two[:, 0] > TOLERANCE
         if (first != pipeline.predict(X))[clear].any():
-            raise DataError("the exported model gives other labels than scikit-learn: choose another `estimator`")
+            raise DataError(
+                "the exported model gives other labels than scikit-learn, which happens where neighbours are equally "
+                "far: choose another `estimator`"
+            )
     if not difference <= TOLERANCE:
         raise DataError(f"the exported model differs by {difference:.2g} from scikit-learn: choose another `estimator`")
     return difference

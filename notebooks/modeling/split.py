@@ -18,18 +18,13 @@ Hashes = npt.NDArray[np.uint64]
 def row_hashes(table: pd.DataFrame, columns: Sequence[str], seed: int) -> Hashes:
     """Return one number in [0, 2**64) per row, the same for equal content in `columns` and the same seed.
 
-    Numbers are hashed as 64-bit floats and everything else as text, so that a column keeps its hashes when
-    appended rows change the type that the table is read with.
+    A cell that reads as a number is hashed as that number and any other as its text, cell by cell, so that an
+    appended row which changes the type that a column is read with changes no other row's hash.
     """
-    comparable = pd.DataFrame(
-        {
-            name: table[name].astype("float64") + 0.0 if is_number(table[name]) else _texts(table[name])
-            for name in columns
-        }
-    )
-    content = pd.util.hash_pandas_object(comparable, index=False, categorize=True)
-    salt: Hashes = np.full(1, seed % 2**64, dtype=np.uint64)
-    return _mix(np.asarray(content, dtype=np.uint64) ^ _mix(salt))
+    content = np.full(len(table), seed, dtype=np.uint64)
+    for name in columns:
+        content = _mix(content ^ _cell_hashes(table[name]))
+    return content
 
 
 def held_out(table: pd.DataFrame, target: str, test_size: float, seed: int, stratify: bool) -> pd.Series:
@@ -57,8 +52,15 @@ def untouched(table: pd.DataFrame, split: Split) -> npt.NDArray[np.bool_]:
     return row_hashes(table, split.columns, split.seed) < np.uint64(int(split.test_size * 2**64))
 
 
-def _texts(values: pd.Series) -> pd.Series:
-    return values.map(lambda value: "" if value != value or value is None else str(value)).astype(object)
+def _cell_hashes(values: pd.Series) -> Hashes:
+    if is_number(values):
+        numbers, texts = values.astype("float64"), pd.Series("", index=values.index)
+    else:
+        texts = values.map(lambda value: "" if value is None or value != value else str(value).strip())
+        numbers = pd.to_numeric(texts, errors="coerce").astype("float64")
+    by_number = pd.util.hash_array((numbers + 0.0).to_numpy())
+    by_text = pd.util.hash_array(texts.to_numpy(dtype=object))
+    return np.where(numbers.isna(), by_text, by_number).astype(np.uint64)
 
 
 def _mix(values: Hashes) -> Hashes:
