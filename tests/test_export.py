@@ -133,7 +133,7 @@ def test_golden_answers_are_those_of_scikit_learn(trained):
 
 
 def test_golden_rows_leave_out_a_draw(trained_wine):
-    """A row for which two classes are equally likely is no test of a label, and is left out."""
+    """A row for which two classes are equally likely is no test of a label; with no other rows nothing is exported."""
     from sklearn.dummy import DummyClassifier
     from sklearn.pipeline import make_pipeline
 
@@ -141,7 +141,8 @@ def test_golden_rows_leave_out_a_draw(trained_wine):
     y = y[: len(y) // 2 * 2]
     X = trained_wine.X.iloc[: len(y)]
     draw = make_pipeline("passthrough", DummyClassifier(strategy="prior")).fit(X, y)
-    assert export.golden_rows(draw, X, described(trained_wine)).rows == []
+    with pytest.raises(DataError, match="two classes equally likely for every row: add features"):
+        export.golden_rows(draw, X, described(trained_wine))
 
 
 def test_inputs_are_those_of_the_service(trained_houses):

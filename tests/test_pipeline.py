@@ -198,7 +198,7 @@ class TestBothTables:
             for step in STEPS:
                 (total,) = [message[3] for message in house.told if message[:3] == ("start", job, step)]
                 assert house.told.count(("cell", job, step)) == total
-                assert house.told.count(("end", job, step)) == 1
+                assert house.told.count(("end", job, step, True)) == 1
 
     @pytest.mark.parametrize("step", STEPS)
     @pytest.mark.parametrize("name", ["wine", "diabetes"])

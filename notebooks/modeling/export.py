@@ -105,6 +105,10 @@ def golden_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]
     if classifier:
         best_two = np.sort(probabilities, axis=1)[:, -2:]
         clear = best_two[:, 1] - best_two[:, 0] > TOLERANCE
+        if not clear.any():
+            raise DataError(
+                "the model finds two classes equally likely for every row: add features that tell them apart"
+            )
         rows, probabilities = rows[clear], probabilities[clear]
     return Golden(
         rows=[_as_sent(record) for record in rows.to_dict("records")],
