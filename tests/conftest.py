@@ -257,3 +257,17 @@ def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
         else:
             return
     raise RuntimeError(f"the server did not start (exit status {process.poll()})")
+
+
+@pytest.fixture
+def write(tmp_path):
+    """The function that writes a table called t.csv and, if there is one, its card."""
+
+    def put(content: str | bytes, card: str = "") -> Path:
+        path = tmp_path / "t.csv"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        if card:
+            path.with_suffix(".toml").write_text(card, encoding="utf-8")
+        return path
+
+    return put

@@ -2,30 +2,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from modeling import checks, columns
+from modeling import columns
 from modeling import dataset as tables
 from service.errors import DataError
 
 ROWS = "".join(f"{n},{n * n % 7},{n % 2}\n" for n in range(12))
 REGRESSION = 'target = "y"\ntask = "regression"\n'
-
-
-@pytest.fixture
-def write(tmp_path):
-    """The function that writes a table called t.csv and, if there is one, its card."""
-
-    def put(content: str | bytes, card: str = "") -> Path:
-        path = tmp_path / "t.csv"
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        if card:
-            path.with_suffix(".toml").write_text(card, encoding="utf-8")
-        return path
-
-    return put
 
 
 def use(path: Path, target: str = "y", features: tuple[str, ...] = ()) -> list[str]:
@@ -169,110 +154,6 @@ def test_features_come_numbers_first_and_once(write):
     assert use(path, features=("t", "b", "t")) == ["b", "t"]
 
 
-def test_model_input_is_rounded_to_32_bits(write):
-    """Training sees the numbers that the service will see, in columns of 64 bits."""
-    given = pd.DataFrame({"a": [0.1, 16777217.0, None], "n": [1, 2, 3]})
-    X = columns.as_model_input(given, ["a", "n"])
-    assert X["a"].tolist()[:2] == [float(np.float32(0.1)), 16777216.0] and np.isnan(X["a"][2])
-    assert set(X.dtypes) == {np.dtype("float64")}
-
-
-def test_model_input_keeps_texts_and_truth_values():
-    """A missing text is "", and truth values are the texts that JSON has for them."""
-    given = pd.DataFrame({"t": ["u", None, " v "], "b": pd.Series([True, False, None], dtype=object), "c": [True] * 3})
-    X = columns.as_model_input(given, ["t", "b", "c"])
-    assert X.to_numpy().tolist() == [["u", "true", "true"], ["", "false", "true"], [" v ", "", "true"]]
-
-
-def test_labels_are_whole_numbers_where_they_are():
-    """1.0 is the class 1, text stays text, truth values become texts, and halves are no classes of numbers."""
-    for given, labels in (
-        ([1.0, 2.0], [1, 2]),
-        (["u", "v"], ["u", "v"]),
-        ([True, False], ["true", "false"]),
-        ([0.5, 1.0], ["0.5", "1.0"]),
-        ([2**53, 2**53 + 2], [str(2**53), str(2**53 + 2)]),
-    ):
-        values = pd.Series(given)
-        assert columns.as_labels(values, columns.has_whole_labels(values)).tolist() == labels
-
-
-def test_features_are_described(write):
-    """The service learns range, categories, unit, meaning, example and whether a value may be missing."""
-    rows = "".join(f"{n / 10},{'vu '[n % 3].strip()},{n % 2}\n" for n in range(1, 12))
-    path = write("a,t,y\n" + rows, 'target = "y"\n[columns.a]\nunit = "kg"\nmeaning = "weight"\n')
-    dataset = tables.load(path)
-    a, t = columns.describe_features(dataset, columns.as_model_input(dataset.table, ["a", "t"]), nullable=["t"])
-    assert (a.kind, a.unit, a.meaning, a.nullable, a.min, a.max, a.example) == (
-        "number", "kg", "weight", False, 0.1, 1.1, 0.1,
-    )  # fmt: skip
-    assert (t.kind, t.nullable, t.categories, t.example) == ("category", True, ["u", "v"], "u")
-    assert columns.describe_target(dataset, [0, 1]).classes == [0, 1]
-
-
-def test_a_feature_without_training_values_is_refused(write):
-    """A column whose few values were all held out is named with the cure."""
-    dataset = tables.load(write("a,b,y\n" + ROWS), "y")
-    with pytest.raises(DataError, match=r"t\.csv: the column 'a' has no values in the training rows: leave it out"):
-        columns.describe_features(dataset, pd.DataFrame({"a": [np.nan, np.nan]}), nullable=["a"])
-
-
-def test_folds_need_rows_of_every_class():
-    """A class with fewer rows than folds is named with the cure."""
-    wine = tables.load("../data/wine.csv")
-    with pytest.raises(
-        DataError, match=r"wine\.csv: only 2 training rows of class 1 of 'cultivar' .* 5 folds: add rows or"
-    ):
-        checks.check_split(wine, pd.Series([0] * 9 + [1] * 3), pd.Series([True] + [False] * 10 + [True]), 5)
-    checks.check_split(wine, pd.Series([0] * 9 + [1] * 6), pd.Series([True] + [False] * 13 + [True]), 5)
-
-
-def test_a_class_without_training_rows_is_refused():
-    """A class whose rows were all held out is named, so that no model is made that never knew it."""
-    wine = tables.load("../data/wine.csv")
-    held_out = pd.Series([False] * 20 + [True] * 3)
-    with pytest.raises(DataError, match=r"only 0 training rows of class 1 of 'cultivar'"):
-        checks.check_split(wine, pd.Series([0] * 20 + [1] * 3), held_out, 5)
-
-
-@pytest.mark.parametrize(
-    ("held_out", "folds", "told"),
-    [
-        ([False] * 20, 5, r"wine\.csv: no row is held out of 20: add rows or raise `test_size`"),
-        ([True] * 15 + [False] * 5, 5, r"wine\.csv: only 5 rows are left .* lower `test_size` or `folds`"),
-        ([True] * 5 + [False] * 15, 1, r"the parameter `folds` must be at least 2, got 1"),
-    ],
-)
-def test_a_split_that_cannot_be_used_is_refused(held_out, folds, told):
-    """A split without test rows, with too few training rows or too few folds ends in a sentence with the cure."""
-    wine = tables.load("../data/wine.csv")
-    with pytest.raises(DataError, match=told):
-        checks.check_split(wine, pd.Series([0, 1] * 10), pd.Series(held_out), folds)
-
-
-def test_dropping_every_row_is_refused():
-    """Where each row lacks something and rows are dropped, the cure is to impute."""
-    wine = tables.load("../data/wine.csv")
-    with pytest.raises(DataError, match=r"every row has a missing value; set the parameter `missing` to impute"):
-        checks.check_rows_left(wine, wine.table.iloc[:0])
-    with pytest.raises(DataError, match="has only one row of class 2"):
-        checks.check_rows_left(wine, wine.table.iloc[[0, 1, 80, 81, 177]])
-
-
-def test_choices_candidates_and_columns_are_checked():
-    """A parameter outside its choices, a candidate that is not there and a lost column are named with the cure."""
-    wine = tables.load("../data/wine.csv")
-    with pytest.raises(DataError, match=r"`missing` must be one of impute, drop, got 'keep'"):
-        checks.check_choice("missing", "keep", ["impute", "drop"])
-    with pytest.raises(DataError, match=r"wine has no candidate: run 02_train first"):
-        checks.check_candidate("wine", 0, [])
-    with pytest.raises(DataError, match=r"wine version 1 is no candidate \(candidates: 2\): .* run 02_train"):
-        checks.check_candidate("wine", 1, [2])
-    checks.check_candidate("wine", 2, [2])
-    with pytest.raises(DataError, match=r"wine\.csv has no column 'sugar', .*: add it"):
-        checks.check_columns(wine, ["alcohol", "sugar"])
-
-
 @pytest.mark.parametrize(
     ("name", "slug"),
     [("wine", "wine"), ("My Data (1)", "my_data_1"), ("x" * 99, "x" * 64)],
@@ -329,13 +210,3 @@ def test_words_for_a_missing_value_are_values_among_texts(write):
     table = tables.read_table(write("a,b\n" + "1,None\nNA,mild\n?,severe\n" * 9))
     assert table["a"].isna().sum() == 18 and tables.is_number(table["a"])
     assert sorted(table["b"].unique()) == ["None", "mild", "severe"]
-
-
-def test_a_class_that_the_model_never_saw_is_told():
-    """Rows of a new class are refused, in whatever type the new table holds its labels."""
-    wine = tables.load("../data/wine.csv")
-    assert columns.as_known_labels(wine, pd.Series([1.0, 2.0]), [0, 1, 2]).tolist() == [1, 2]
-    assert columns.as_known_labels(wine, pd.Series([1.0, 2.5]), ["1.0", "2.5"]).tolist() == ["1.0", "2.5"]
-    for values in ([0, 7], ["0", "x"], [0.5]):
-        with pytest.raises(DataError, match=r"wine\.csv: the target 'cultivar' has the class .*: train it again"):
-            columns.as_known_labels(wine, pd.Series(values), [0, 1, 2])

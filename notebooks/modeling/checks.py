@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import ast
+import difflib
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pandas as pd
 
 from modeling.dataset import Dataset, check_target, told
 from service.bundle import Manifest
 from service.errors import DataError
+
+
+def check_parameters(cells: Sequence[str]) -> None:
+    """Raise DataError if papermill was given a parameter that the notebook has not; `cells` is IPython's `In`."""
+    for before, cell in pairwise(cells):
+        if not cell.startswith("# Parameters\n"):
+            continue
+        known = _assigned(before)
+        for name in _assigned(cell):
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                meant = f"did you mean `{close[0]}`?" if close else f"it has {', '.join(known)}"
+                raise DataError(f"the notebook has no parameter `{name}`; {meant}")
+
+
+def _assigned(cell: str) -> list[str]:
+    targets = [
+        target
+        for statement in ast.parse(cell).body
+        for target in getattr(statement, "targets", [getattr(statement, "target", None)])
+    ]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
 def check_choice(parameter: str, value: str, allowed: Sequence[str]) -> None:
