@@ -324,6 +324,28 @@ class TestOtherWays:
         assert Registry(tmp_path / "artifacts").versions("wine") == []
         assert nbformat.read(tmp_path / "out.ipynb", as_version=4).metadata.papermill.exception is None
 
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+    def test_a_lost_parent_leaves_nothing(self, tmp_path, number):
+        """Where the command itself is ended, its workers and kernels end soon after it, and nothing is published."""
+        running = subprocess.Popen(
+            [sys.executable, "-m", "invoke", "pipeline", "--data", "wine"],
+            cwd=ROOT,
+            env={**os.environ, **settings(tmp_path)},
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        running.stderr.readline()
+        running.send_signal(number)
+        running.wait(timeout=30)
+        running.stderr.close()
+        deadline = time.monotonic() + 20
+        while not nothing_runs_in(tmp_path) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert nothing_runs_in(tmp_path)
+        assert not Registry(tmp_path / "artifacts").models()
+        assert list((tmp_path / "reports").iterdir()) == []
+
     def test_ctrl_c_leaves_nothing(self, tmp_path):
         """Stopped in the middle, every process ends, nothing is published and no half report stays."""
         running = subprocess.Popen(

@@ -20,6 +20,9 @@ from service.errors import BundleError, DataError
 from workshop import parameters
 from workshop.execution import NOTEBOOKS, Job, Outcome, Tell, run
 
+PATIENCE = 5
+"""Seconds that a worker has to tidy up once the process that started it is gone."""
+
 
 def find_tables(data: str = "") -> list[Path]:
     """Return the table called or at `data`, or every table of the house; raise DataError if there is none."""
@@ -101,6 +104,8 @@ def _begin(queue: SimpleQueue[Any]) -> None:
     def follow() -> None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(PATIENCE)
+        os._exit(1)  # the pool's own loop survives SystemExit and would wait for its lost parent for ever
 
     threading.Thread(target=follow, daemon=True).start()
 
