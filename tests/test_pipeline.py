@@ -301,6 +301,18 @@ class TestSecondRun:
         ]
 
 
+def start_pipeline(folder):
+    """Start the pipeline for one table in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "invoke", "pipeline", "--data", "wine"],
+        cwd=ROOT,
+        env={**os.environ, **settings(folder)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
 class TestOtherWays:
     """The notebooks by other means, and runs that are stopped."""
 
@@ -327,14 +339,7 @@ class TestOtherWays:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
     def test_a_lost_parent_leaves_nothing(self, tmp_path, number):
         """Where the command itself is ended, its workers and kernels end soon after it, and nothing is published."""
-        running = subprocess.Popen(
-            [sys.executable, "-m", "invoke", "pipeline", "--data", "wine"],
-            cwd=ROOT,
-            env={**os.environ, **settings(tmp_path)},
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        running = start_pipeline(tmp_path)
         running.stderr.readline()
         running.send_signal(number)
         running.wait(timeout=30)
@@ -348,14 +353,7 @@ class TestOtherWays:
 
     def test_ctrl_c_leaves_nothing(self, tmp_path):
         """Stopped in the middle, every process ends, nothing is published and no half report stays."""
-        running = subprocess.Popen(
-            [sys.executable, "-m", "invoke", "pipeline", "--data", "wine"],
-            cwd=ROOT,
-            env={**os.environ, **settings(tmp_path)},
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        running = start_pipeline(tmp_path)
         first = running.stderr.readline()
         os.killpg(running.pid, signal.SIGINT)
         _, rest = running.communicate(timeout=30)
