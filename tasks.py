@@ -158,12 +158,13 @@ def serve(c: Any, host: str = "127.0.0.1", port: str = "5000", workers: str = "2
 
 
 @command(
+    positional=[],
     help={
         "model": "which model",
         "input": "CSV with a header",
         "output": "CSV to write",
         "version": "without it, the champion",
-    }
+    },
 )
 def predict(c: Any, input: str, output: str, model: str = "wine", version: int = 0) -> None:
     """Send a CSV of rows through a model into another CSV."""
@@ -172,8 +173,10 @@ def predict(c: Any, input: str, output: str, model: str = "wine", version: int =
 
     live = Live(_registry())
     live.load()
-    count = predict_file(live.get(model, version or None), Path(input), Path(output))
+    count, warned = predict_file(live.get(model, version or None), Path(input), Path(output))
     print(f"{count} predictions written to {output}")
+    if warned:
+        print(f"{len(warned)} values or more are new to the model, first: {warned[0]}", file=sys.stderr)
 
 
 @command()

@@ -39,7 +39,7 @@ def send(tmp_path):
         content = rows.to_csv(index=False) if isinstance(rows, pd.DataFrame) else rows
         source.write_bytes(content if isinstance(content, bytes) else content.encode())
         try:
-            count = batch.predict_file(model, source, output)
+            count, _ = batch.predict_file(model, source, output)
         finally:
             assert {path.name for path in tmp_path.iterdir()} <= {"rows.csv", "out.csv"}
         written = pd.read_csv(output)
@@ -192,7 +192,7 @@ def test_the_output_appears_when_it_is_whole(wine, tmp_path, monkeypatch):
     seen = []
     answers = batch._answers
     monkeypatch.setattr(batch, "_answers", lambda *w: seen.append((tmp_path / "out.csv").exists()) or answers(*w))
-    assert batch.predict_file(wine, tmp_path / "rows.csv", tmp_path / "out.csv") == 6
+    assert batch.predict_file(wine, tmp_path / "rows.csv", tmp_path / "out.csv") == (6, [])
     assert seen == [False] * 3
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 7
 
@@ -207,3 +207,21 @@ def test_the_input_is_never_overwritten(wine, tmp_path):
         with pytest.raises(DataError, match=r"is the input: name another file for the predictions"):
             batch.predict_file(wine, rows, output)
     assert rows.read_bytes() == whole
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_what_is_new_to_the_model_is_told(wine, tmp_path):
+    """Values outside the range of training are counted over chunks, with the row of the file."""
+    rows = pd.read_csv(tables.NOTEBOOKS.parent / "data" / "wine.csv")
+    rows.loc[5, "alcohol"] = 99
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    _, warned = batch.predict_file(wine, tmp_path / "rows.csv", tmp_path / "out.csv")
+    assert (5, "alcohol", 99.0) in [(problem.row, problem.field, problem.value) for problem in warned]
+
+
+def test_a_missing_input_is_told_though_the_output_exists(wine, tmp_path):
+    """Comparing the two files does not stand in the way of the sentence for a missing one."""
+    (tmp_path / "out.csv").write_text("mine")
+    with pytest.raises(DataError, match=r"rows\.csv cannot be read \(No such file or directory\)"):
+        batch.predict_file(wine, tmp_path / "rows.csv", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == "mine"

@@ -5,16 +5,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import nbformat
 import pytest
 from matplotlib.figure import Figure
 from outside import outside
-from playwright.sync_api import Browser, sync_playwright
 
 from service.registry import Registry
 from workshop import reports
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 mpl.use("Agg")
 WIDTHS = [1280, 390]
@@ -23,6 +26,8 @@ WIDTHS = [1280, 390]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
+    from playwright.sync_api import sync_playwright
+
     path = outside("chromium")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])

@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from modeling.dataset import MISSING_WORDS
 from service.errors import DataError, InputError, Problem
-from service.inputs import Inputs
+from service.inputs import WARNED, Inputs
 from service.model import Model
 
 CHUNK = 50_000
 
 
-def predict_file(model: Model, rows: Path, output: Path) -> int:
-    """Write the predictions for a CSV to another CSV, row for row, and return how many there were.
+def predict_file(model: Model, rows: Path, output: Path) -> tuple[int, list[Problem]]:
+    """Write the predictions for a CSV to another CSV, row for row; return their number and the first warnings.
 
     The output has the column `prediction` and for classes a `probability_<class>` each. It appears when it is
     whole; DataError or InputError name the row and the column that cannot be used.
     """
-    if output.exists() and output.samefile(rows):
-        raise DataError(f"{output} is the input: name another file for the predictions")
     beside = output.with_name(f".{output.name}-{os.getpid()}")
-    count = 0
+    count, warned = 0, list[Problem]()
     try:
+        if output.exists() and output.samefile(rows):
+            raise DataError(f"{output} is the input: name another file for the predictions")
         with (
             rows.open("rb") as source,
             beside.open("w", encoding="utf-8", newline="") as sink,
@@ -39,7 +40,9 @@ def predict_file(model: Model, rows: Path, output: Path) -> int:
             closing(_chunks(model, rows, source)) as tables,
         ):
             for table in tables:
-                answers = _answers(model, _inputs(model, table, count))
+                inputs = _inputs(model, table, count)
+                warned += _moved(inputs.warnings, count)[: WARNED - len(warned)]
+                answers = _answers(model, inputs)
                 answers.to_csv(sink, index=False, header=not count, lineterminator="\n")
                 count += len(table)
                 bar.update(source.tell() - bar.n)
@@ -49,7 +52,12 @@ def predict_file(model: Model, rows: Path, output: Path) -> int:
         raise DataError(f"{fault} ({error.strerror}): give another path") from error
     finally:
         beside.unlink(missing_ok=True)
-    return count
+    return count, warned
+
+
+def _moved(problems: Iterable[Problem], before: int) -> list[Problem]:
+    """Return problems of a chunk with their rows counted in the whole file."""
+    return [msgspec.structs.replace(problem, row=(problem.row or 0) + before) for problem in problems]
 
 
 def _chunks(model: Model, rows: Path, source: object) -> Generator[pd.DataFrame, None, None]:
@@ -83,8 +91,7 @@ def _inputs(model: Model, table: pd.DataFrame, before: int) -> Inputs:
     try:
         return model.schema.read_columns(columns)
     except InputError as error:
-        moved = [Problem(p.reason, (p.row or 0) + before, p.field, p.value) for p in error.problems]
-        raise InputError(moved) from error
+        raise InputError(_moved(error.problems, before)) from error
 
 
 def _number(value: object) -> object:
