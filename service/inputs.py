@@ -17,9 +17,13 @@ from service.errors import SHOWN, InputError, Problem, RequestError
 DEPTH = 64
 """How deeply a body may nest; rows that fit nest at most four deep, so only refused rows are ever measured."""
 
-MISSING = "is missing"
 WARNED = 100
 """How many warnings a reply holds."""
+
+TRUTH = {True: "true", False: "false"}
+"""How training names truth values, which are categories."""
+
+MISSING = "is missing"
 
 
 class Inputs(msgspec.Struct, frozen=True):
@@ -161,11 +165,18 @@ def _complete(column: npt.NDArray[np.float32], feature: Feature) -> bool:
 
 
 def _fill_categories(into: npt.NDArray[np.object_], feature: Feature, values: Sequence[Any]) -> bool:
-    kinds = set(map(type, values))
-    if not kinds <= ({str, type(None)} if feature.nullable else {str}):
+    """Write `values` into the column and return True, or return False if one of them is wrong."""
+    if bool in set(map(type, values)) and _is_truth(feature):
+        values = [TRUTH[value] if isinstance(value, bool) else value for value in values]
+    if not set(map(type, values)) <= ({str, type(None)} if feature.nullable else {str}):
         return False
     into[:] = [value or "" for value in values]
     return feature.nullable or "" not in into
+
+
+def _is_truth(feature: Feature) -> bool:
+    """Whether the categories are truth values, which JSON has of its own."""
+    return set(feature.categories) <= set(TRUTH.values())
 
 
 def _value_problems(feature: Feature, held: Any) -> list[Problem]:
@@ -184,7 +195,8 @@ def _reason(feature: Feature, value: Any) -> str | None:
     if missing and (value != "" or feature.kind == "category"):
         return None if feature.nullable else "must not be missing: training saw no missing value here"
     if feature.kind == "category":
-        return None if isinstance(value, str) else "must be a text"
+        taken = isinstance(value, str) or (isinstance(value, bool) and _is_truth(feature))
+        return None if taken else "must be a text"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return "must be a number"
     return None if _fits(value) else "must be a finite 32-bit number"

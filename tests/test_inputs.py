@@ -179,3 +179,14 @@ def test_shortest_is_the_same_number(value: float):
     """The short form of a 32-bit number is that number, and no longer than 14.23 for 14.23."""
     assert np.float32(shortest(value)) == np.float32(value)
     assert shortest(np.float32(14.23)) == 14.23
+
+
+def test_truth_values_are_taken_for_categories_of_truth():
+    """JSON's own true and false stand for the categories of that name, and for no others."""
+    features = [Feature("paid", "category", nullable=True, categories=["false", "true"])]
+    read = Schema(features).read([{"paid": True}, {"paid": "false"}, {"paid": None}])
+    assert read.categories[:, 0].tolist() == ["true", "false", ""] and read.warnings == []
+    with pytest.raises(InputError, match="'colour' must be a text, got true"):
+        Schema([Feature("colour", "category", categories=["red"])]).read([[True]])
+    with pytest.raises(InputError, match="row 1: 'paid' must be a text, got 1"):
+        Schema(features).read([[True], [1]])
