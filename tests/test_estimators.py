@@ -104,7 +104,7 @@ def test_an_estimator_of_the_other_task_is_refused(task, name, other):
 def test_the_seed_reaches_what_draws(task, name):
     """An estimator with a random state gets the seed; one without draws nothing."""
     parameters = estimators.make(name, task, 7)[1].get_params(deep=False)
-    drawing = {"decision_tree", "random_forest", "mlp"}
+    drawing = {"decision_tree", "random_forest", "extra_trees", "gradient_boosting", "mlp"}
     assert (parameters.get("random_state") == 7) == (name in drawing)
 
 

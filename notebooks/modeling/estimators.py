@@ -12,7 +12,7 @@ from service.errors import DataError
 
 DEFAULT = {"classification": "decision_tree", "regression": "linear_regression"}
 
-UNSCALED = {"decision_tree", "random_forest"}
+UNSCALED = {"decision_tree", "random_forest", "extra_trees", "gradient_boosting"}
 """Families for which the scale of a feature makes no difference."""
 
 
@@ -63,6 +63,30 @@ def _random_forest_classifier(seed: int) -> BaseEstimator:
     return RandomForestClassifier(n_estimators=100, random_state=seed)
 
 
+def _extra_trees_classifier(seed: int) -> BaseEstimator:
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    return ExtraTreesClassifier(n_estimators=100, random_state=seed)
+
+
+def _gradient_boosting_classifier(seed: int) -> BaseEstimator:
+    from sklearn.ensemble import GradientBoostingClassifier
+
+    return GradientBoostingClassifier(random_state=seed)
+
+
+def _lda(seed: int) -> BaseEstimator:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    return LinearDiscriminantAnalysis()
+
+
+def _naive_bayes(seed: int) -> BaseEstimator:
+    from sklearn.naive_bayes import GaussianNB
+
+    return GaussianNB()
+
+
 def _mlp_classifier(seed: int) -> BaseEstimator:
     from sklearn.neural_network import MLPClassifier
 
@@ -85,6 +109,24 @@ def _lasso(seed: int) -> BaseEstimator:
     from sklearn.linear_model import Lasso
 
     return Lasso(alpha=1.0, max_iter=10_000)
+
+
+def _elastic_net(seed: int) -> BaseEstimator:
+    from sklearn.linear_model import ElasticNet
+
+    return ElasticNet(alpha=0.1, max_iter=10_000)
+
+
+def _extra_trees_regressor(seed: int) -> BaseEstimator:
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    return ExtraTreesRegressor(n_estimators=100, min_samples_leaf=5, random_state=seed)
+
+
+def _gradient_boosting_regressor(seed: int) -> BaseEstimator:
+    from sklearn.ensemble import GradientBoostingRegressor
+
+    return GradientBoostingRegressor(max_depth=2, random_state=seed)
 
 
 def _decision_tree_regressor(seed: int) -> BaseEstimator:
@@ -120,20 +162,27 @@ def _mlp_regressor(seed: int) -> BaseEstimator:
 CATALOGUE: dict[str, dict[str, Callable[[int], Any]]] = {
     "classification": {
         "logistic_regression": _logistic_regression,
+        "lda": _lda,
+        "naive_bayes": _naive_bayes,
         "decision_tree": _decision_tree_classifier,
         "knn": _knn_classifier,
         "svm": _svm_classifier,
         "random_forest": _random_forest_classifier,
+        "extra_trees": _extra_trees_classifier,
+        "gradient_boosting": _gradient_boosting_classifier,
         "mlp": _mlp_classifier,
     },
     "regression": {
         "linear_regression": _linear_regression,
         "ridge": _ridge,
         "lasso": _lasso,
+        "elastic_net": _elastic_net,
         "decision_tree": _decision_tree_regressor,
         "knn": _knn_regressor,
         "svm": _svm_regressor,
         "random_forest": _random_forest_regressor,
+        "extra_trees": _extra_trees_regressor,
+        "gradient_boosting": _gradient_boosting_regressor,
         "mlp": _mlp_regressor,
     },
 }

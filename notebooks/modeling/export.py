@@ -159,7 +159,7 @@ def _run(model: bytes, X: pd.DataFrame) -> list[npt.NDArray[Any]]:
 
 def _thresholds(estimator: Any, width: int) -> list[tuple[int, float]]:
     """Return (column, threshold) for the splits of a tree or forest, none for other estimators."""
-    trees = getattr(estimator, "estimators_", [estimator])
+    trees = np.ravel(np.asarray(getattr(estimator, "estimators_", [estimator]), dtype=object))
     pairs = {
         (int(column), float(np.float32(threshold)))
         for tree in trees
