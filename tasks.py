@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +53,10 @@ def command(**options: Any) -> Callable[[Callable[..., Any]], Task[Any]]:
     return register
 
 
+ALL = ""
+"""In place of one notebook's name: every notebook of the pipeline, in its order."""
 RESTART = "a service that runs already goes on with the one before until it is started again"
-DATA = {
+OPTIONS = {
     "data": "a table: its name in data/ or a path; without it, every table in data/",
     "target": "the column to predict, where the table's card does not say it",
     "model": "the name to publish under; without it, the table's",
@@ -75,12 +77,9 @@ def doctor(c: Any) -> None:
     """Check the machine, the folders and the published models."""
     from workshop.doctor import examine
 
-    problems = 0
-    for good, what in examine():
-        print(f"{'ok  ' if good else 'BAD '} {what}")
-        problems += not good
-    if problems:
-        raise Exit(f"{problems} of these checks failed", code=1)
+    bad = _tell_checks(examine())
+    if bad:
+        raise Exit(f"{bad} of these checks failed", code=1)
 
 
 @command()
@@ -99,13 +98,13 @@ def lab(c: Any) -> None:
     _python("jupyter", "lab", f"--notebook-dir={ROOT / 'notebooks'}", *root)
 
 
-@command(help={name: DATA[name] for name in ("data", "target")})
+@command(help={name: OPTIONS[name] for name in ("data", "target")})
 def explore(c: Any, data: str = "", target: str = "") -> None:
     """Run 01_explore: what is in a table?"""
-    _run_notebooks(["01_explore"], data, target=target)
+    _run_notebooks("01_explore", data, target=target)
 
 
-@command(help=DATA, iterable=["parameter"])
+@command(help=OPTIONS, iterable=["parameter"])
 def train(
     c: Any,
     data: str = "",
@@ -116,19 +115,22 @@ def train(
     parameter: Sequence[str] | None = None,
 ) -> None:
     """Run 02_train: make a candidate, not served before it is evaluated."""
-    _run_notebooks(["02_train"], data, parameter, target=target, model=model, estimator=estimator, seed=seed)
+    _run_notebooks("02_train", data, parameter, target=target, model=model, estimator=estimator, seed=seed)
 
 
 @command(
-    help={"version": "the candidate; without it, the newest", **{k: DATA[k] for k in ("data", "model", "parameter")}},
+    help={
+        "version": "the candidate; without it, the newest",
+        **{k: OPTIONS[k] for k in ("data", "model", "parameter")},
+    },
     iterable=["parameter"],
 )
 def evaluate(c: Any, data: str = "", model: str = "", version: int = 0, parameter: Sequence[str] | None = None) -> None:
     """Run 03_evaluate: measure, publish, promote if better."""
-    _run_notebooks(["03_evaluate"], data, parameter, model=model, version=version)
+    _run_notebooks("03_evaluate", data, parameter, model=model, version=version)
 
 
-@command(help=DATA, iterable=["parameter"])
+@command(help=OPTIONS, iterable=["parameter"])
 def pipeline(
     c: Any,
     data: str = "",
@@ -139,21 +141,21 @@ def pipeline(
     parameter: Sequence[str] | None = None,
 ) -> None:
     """All three: explore, train, evaluate and publish."""
-    steps = ["01_explore", "02_train", "03_evaluate"]
-    _run_notebooks(steps, data, parameter, target=target, model=model, estimator=estimator, seed=seed)
+    _run_notebooks(ALL, data, parameter, target=target, model=model, estimator=estimator, seed=seed)
 
 
 @command(help={"host": "address to listen on", "port": "port to listen on", "workers": "processes that answer"})
 def serve(c: Any, host: str = "127.0.0.1", port: str = "5000", workers: str = "2") -> None:
     """Serve the champions over HTTP, after the pipeline if it never ran."""
+    from service.files import locked
     from workshop import server
 
     registry = _registry()
     number, count = server.whole("--port", port, 65535), server.whole("--workers", workers, 64)
     with server.claimed(host, number, registry.folder):
-        with server.first_run(registry.folder):
+        with locked(registry.folder):  # of services that start at once, one runs the pipeline
             if not registry.models():
-                _run_notebooks(["01_explore", "02_train", "03_evaluate"], go_on=True)
+                _run_notebooks(ALL, go_on=True)
         sys.exit(server.run(host, number, count, registry))
 
 
@@ -210,11 +212,7 @@ def verify(c: Any) -> None:
     """Check every bundle: hashes, format, golden rows."""
     from workshop.listing import verify_all
 
-    problems = 0
-    for good, what in verify_all(_registry()):
-        print(f"{'ok  ' if good else 'BAD '} {what}")
-        problems += not good
-    if problems:
+    if _tell_checks(verify_all(_registry())):
         raise Exit("what is BAD cannot be served: train again, or roll back where it is champion", code=1)
 
 
@@ -266,12 +264,20 @@ def clean(c: Any, everything: bool = False) -> None:
                 path.unlink()
 
 
+def _tell_checks(checks: Iterable[tuple[bool, str]]) -> int:
+    bad = 0
+    for good, what in checks:
+        print(f"{'ok  ' if good else 'BAD '} {what}")
+        bad += not good
+    return bad
+
+
 def _run_notebooks(
-    steps: list[str], data: str = "", parameter: Sequence[str] | None = None, go_on: bool = False, **named: Any
+    step: str, data: str = "", parameter: Sequence[str] | None = None, go_on: bool = False, **named: Any
 ) -> None:
     from service.errors import DataError
     from workshop import parameters
-    from workshop.execution import Job
+    from workshop.execution import STEPS, Job
     from workshop.pipeline import find_tables, run_all
     from workshop.progress import Progress
 
@@ -281,7 +287,7 @@ def _run_notebooks(
     }
     if not data and named.get("target"):
         raise DataError("--target names a column of one table: name the table with --data")
-    jobs = [Job(table, given, tuple(steps)) for table in find_tables(data)]
+    jobs = [Job(table, given, (step,) if step else STEPS) for table in find_tables(data)]
     outcomes = run_all(jobs, Progress())
     _tell(outcomes)
     if any(outcome.error for outcome in outcomes) and not (go_on and _registry().models()):

@@ -184,10 +184,10 @@ def read_sums(folder: Path) -> dict[str, str]:
     for line in lines:
         match = re.fullmatch(r"([0-9a-f]{64})  ([a-z.]+)\n", line)
         if not match:
-            raise BundleError(f"{told(path)} is damaged at {line[:80]!r}: publish the model again")
+            raise BundleError(f"{told(path)} is damaged at {line[:80]!r}: train the model again")
         sums[match[2]] = match[1]
     if set(sums) not in ({*CANDIDATE_FILES}, {*CANDIDATE_FILES, METRICS}):
-        raise BundleError(f"{told(path)} names {sorted(sums)}, not the files of a bundle: publish the model again")
+        raise BundleError(f"{told(path)} names {sorted(sums)}, not the files of a bundle: train the model again")
     return sums
 
 
@@ -262,9 +262,7 @@ def _read_verified(path: Path, expected: str) -> bytes:
     data = _read_file(path)
     actual = sha256(data)
     if actual != expected:
-        raise BundleError(
-            f"{told(path)} is damaged: sha256 is {actual}, {SUMS} says {expected}; publish the model again"
-        )
+        raise BundleError(f"{told(path)} is damaged: sha256 is {actual}, {SUMS} says {expected}; train the model again")
     return data
 
 

@@ -166,7 +166,7 @@ def _complete(column: npt.NDArray[np.float32], feature: Feature) -> bool:
 
 def _fill_categories(into: npt.NDArray[np.object_], feature: Feature, values: Sequence[Any]) -> bool:
     """Write `values` into the column and return True, or return False if one of them is wrong."""
-    if bool in set(map(type, values)) and _is_truth(feature):
+    if bool in set(map(type, values)) and is_truth(feature):
         values = [TRUTH[value] if isinstance(value, bool) else value for value in values]
     if not set(map(type, values)) <= ({str, type(None)} if feature.nullable else {str}):
         return False
@@ -174,7 +174,7 @@ def _fill_categories(into: npt.NDArray[np.object_], feature: Feature, values: Se
     return feature.nullable or "" not in into
 
 
-def _is_truth(feature: Feature) -> bool:
+def is_truth(feature: Feature) -> bool:
     """Whether the categories are truth values, which JSON has of its own."""
     return set(feature.categories) <= set(TRUTH.values())
 
@@ -195,7 +195,7 @@ def _reason(feature: Feature, value: Any) -> str | None:
     if missing and (value != "" or feature.kind == "category"):
         return None if feature.nullable else "must not be missing: training saw no missing value here"
     if feature.kind == "category":
-        taken = isinstance(value, str) or (isinstance(value, bool) and _is_truth(feature))
+        taken = isinstance(value, str) or (isinstance(value, bool) and is_truth(feature))
         return None if taken else "must be a text"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return "must be a number"

@@ -128,18 +128,3 @@ def test_a_port_is_claimed_once(free, tmp_path):
         pass
     with server.claimed("127.0.0.1", free, tmp_path):
         pass
-
-
-def test_the_first_run_is_made_by_one(tmp_path):
-    """A second service of a house waits until the first has run the pipeline."""
-    code = (
-        "import sys; from pathlib import Path; from workshop import server\n"
-        "with server.first_run(Path(sys.argv[1])): print('mine', flush=True)"
-    )
-    with server.first_run(tmp_path / "artifacts"):
-        other = subprocess.Popen(
-            [sys.executable, "-c", code, tmp_path / "artifacts"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
-        with pytest.raises(subprocess.TimeoutExpired):
-            other.wait(timeout=1)
-    assert other.communicate(timeout=30)[0] == "mine\n"

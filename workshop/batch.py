@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from modeling.dataset import MISSING_WORDS
+from modeling.dataset import FORM, MISSING_WORDS
 from service.errors import DataError, InputError, Problem
-from service.inputs import WARNED, Inputs
+from service.inputs import WARNED, Inputs, is_truth
 from service.model import Model
 
 CHUNK = 50_000
@@ -61,8 +61,7 @@ def _moved(problems: Iterable[Problem], before: int) -> list[Problem]:
 
 
 def _chunks(model: Model, rows: Path, source: object) -> Generator[pd.DataFrame, None, None]:
-    form = {"encoding": "utf-8-sig", "index_col": False, "low_memory": False}
-    form |= {"keep_default_na": False, "na_values": [""], "skip_blank_lines": len(model.schema.names) > 1}
+    form = {**FORM, "skip_blank_lines": len(model.schema.names) > 1}
     texts = {feature.name: "str" for feature in model.schema.categories}
     try:
         with warnings.catch_warnings():
@@ -85,8 +84,8 @@ def _inputs(model: Model, table: pd.DataFrame, before: int) -> Inputs:
         values = table[feature.name].to_numpy()
         columns[feature.name] = values if values.dtype.kind in "fiu" else [_number(value) for value in values]
     for feature in model.schema.categories:
-        truth = set(feature.categories) <= {"true", "false"}  # as training has them, whatever case the file writes
-        column = table[feature.name].str.lower() if truth else table[feature.name]
+        # Training has truth values in lower case, whatever case the file writes.
+        column = table[feature.name].str.lower() if is_truth(feature) else table[feature.name]
         columns[feature.name] = [None if value != value else value for value in column]
     try:
         return model.schema.read_columns(columns)

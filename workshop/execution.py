@@ -20,7 +20,7 @@ from service.errors import CellarError
 from workshop import parameters
 
 NOTEBOOKS = ROOT / "notebooks"
-EXPLORE, TRAIN, EVALUATE = STEPS = ("01_explore", "02_train", "03_evaluate")
+STEPS = ("01_explore", "02_train", "03_evaluate")
 BUNDLE_MIME = "application/vnd.cellar+json"
 
 Tell = Callable[[tuple[Any, ...]], None]
@@ -38,6 +38,13 @@ class Job(msgspec.Struct, frozen=True):
         """What the job is called on the screen and in `reports/` until a version is known."""
         return self.given.get("model") or self.data.stem
 
+    @property
+    def model(self) -> str:
+        """What it publishes under; DataError if the table's name can be no model's."""
+        from modeling.dataset import slug
+
+        return self.given.get("model") or slug(self.data.stem)
+
 
 class Outcome(msgspec.Struct, frozen=True):
     """How a job ended: `error` is one sentence, "" where all went well."""
@@ -52,12 +59,10 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def run(job: Job, tell: Tell) -> Outcome:
     """Run the notebooks of one job in this process and put what they made into `reports/`."""
-    from modeling.dataset import slug
-
     reports = config.read().reports
     reports.mkdir(parents=True, exist_ok=True)
     seconds: dict[str, float] = {}
-    model, version, error = job.given.get("model"), job.given.get("version", 0), ""
+    model, version, error = job.model, job.given.get("version", 0), ""
     folder = Path(tempfile.mkdtemp(prefix=".run-", dir=reports))
     try:
         folder.chmod(0o755)
@@ -69,7 +74,6 @@ def run(job: Job, tell: Tell) -> Outcome:
                 seconds[step] = round(time.perf_counter() - started, 2)
                 if error:
                     break
-        model = model or slug(job.data.stem)
         place = reports / model / ("failed" if error else str(version or "explored"))
         started = time.perf_counter()
         _render_into(folder, place)

@@ -29,17 +29,15 @@ def table(registry: Registry) -> str:
 
 def verdict(registry: Registry, name: str, version: int) -> str:
     """Return in a sentence what became of a version: candidate, held back, or champion."""
-    place = registry.place(name, version)
     if not version:
         return f"{name} was explored"
-    if not bundle.is_published(place):
+    metrics = bundle.read(registry.place(name, version)).metrics
+    if not metrics:
         return f"{name} version {version} is a candidate: evaluate it next"
-    _, metric, _ = _facts(registry, name, version)
     if registry.champion(name) == version:
-        return f"{name} version {version} is the champion: {metric}"
-    found = bundle.read(place).metrics
-    reasons = "; ".join(found.verdict.reasons) if found else ""
-    return f"{name} version {version} is published and not the champion: {metric} ({reasons})"
+        return f"{name} version {version} is the champion: {_headline(metrics)}"
+    reasons = "; ".join(metrics.verdict.reasons)
+    return f"{name} version {version} is published and not the champion: {_headline(metrics)} ({reasons})"
 
 
 def verify_all(registry: Registry) -> Iterator[tuple[bool, str]]:
@@ -67,6 +65,9 @@ def _facts(registry: Registry, name: str, version: int) -> tuple[str, str, str]:
         return "damaged: inv verify", "", ""
     if found.metrics is None:
         return found.manifest.estimator, "a candidate", found.manifest.created[:16]
-    metric = found.metrics.held_out[found.metrics.headline]
-    value = "unknown" if metric.value is None else f"{metric.value:.3f}"
-    return found.manifest.estimator, f"{found.metrics.headline} {value}", found.manifest.created[:16]
+    return found.manifest.estimator, _headline(found.metrics), found.manifest.created[:16]
+
+
+def _headline(metrics: bundle.Metrics) -> str:
+    value = metrics.held_out[metrics.headline].value
+    return f"{metrics.headline} {'unknown' if value is None else f'{value:.3f}'}"

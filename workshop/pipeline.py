@@ -56,11 +56,9 @@ def check(job: Job) -> None:
 
 def run_all(jobs: Sequence[Job], tell: Tell) -> list[Outcome]:
     """Run the jobs side by side, as many as there are processors, telling `tell` of every cell."""
-    from modeling.dataset import slug
-
     for job in jobs:
         check(job)
-    names = [job.given.get("model") or slug(job.data.stem) for job in jobs]
+    names = [job.model for job in jobs]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise DataError(f"{len(twice)} tables would become one model, {twice[0]!r}: name one of the tables")

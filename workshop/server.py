@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from service import bundle, config
 from service.catalogue import curl
@@ -50,25 +49,13 @@ def claimed(host: str, port: int, folder: Path) -> Iterator[None]:
     share it, too.
     """
     check_free(host, port)
-    with _lock(folder / f".serve-{port}.lock") as file:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f".serve-{port}.lock").open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise DataError(f"another service is starting on port {port}: choose another with --port") from error
         yield
-
-
-@contextmanager
-def first_run(folder: Path) -> Iterator[None]:
-    """Keep other services of the house from running the pipeline meanwhile."""
-    with _lock(folder / ".first-run.lock") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _lock(path: Path) -> IO[bytes]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("ab")
 
 
 def run(host: str, port: int, workers: int, registry: Registry) -> int:

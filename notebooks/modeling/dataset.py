@@ -9,7 +9,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -23,6 +23,17 @@ Task = Literal["classification", "regression"]
 MOST_CLASSES = 20
 """Whole numbers with at most so many values, each three times on average, are classes unless the card says no."""
 
+
+# In parts, as pandas reads by default, "07" becomes 7 in one part and stays a text in another. And "None" or "NA" is a
+# class or a category like any other, unless it stands among numbers.
+FORM: dict[str, Any] = {
+    "encoding": "utf-8-sig",
+    "index_col": False,
+    "low_memory": False,
+    "keep_default_na": False,
+    "na_values": [""],
+}
+"""How pandas reads a CSV, to learn from and to predict."""
 
 MISSING_WORDS = ("NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "#N/A", "?", "-")
 """What stands for a missing value among numbers."""
@@ -123,11 +134,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """Return a CSV as a table, or raise DataError if it is empty, ragged, or its names are not unique."""
     try:
         _check_form(path)
-        # In parts, as pandas reads by default, "07" becomes 7 in one part and stays a text in another. And "None" or
-        # "NA" is a class or a category like any other, unless it stands among numbers.
-        table = pd.read_csv(
-            path, encoding="utf-8-sig", index_col=False, low_memory=False, keep_default_na=False, na_values=[""]
-        ).apply(_typed)
+        table: pd.DataFrame = pd.read_csv(path, **FORM).apply(_typed)
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path.name} is not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8"

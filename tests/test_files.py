@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service import files
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_a_folder_is_locked_for_one(tmp_path):
+    """A second process that asks for the same folder's lock waits until the first has done its work."""
+    code = (
+        "import sys; from pathlib import Path; from service import files\n"
+        "with files.locked(Path(sys.argv[1])): print('mine', flush=True)"
+    )
+    with files.locked(tmp_path):
+        other = subprocess.Popen([sys.executable, "-c", code, tmp_path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(timeout=1)
+    assert other.communicate(timeout=30)[0] == "mine\n"
