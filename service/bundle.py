@@ -94,6 +94,7 @@ class Manifest(msgspec.Struct, frozen=True):
     git_commit: str
     packages: dict[str, str]
     created: str
+    settings: dict[str, Any] = {}
 
 
 class Golden(msgspec.Struct, frozen=True):

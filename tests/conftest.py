@@ -44,7 +44,7 @@ def train(artifacts: Path, data: Path, model: str = "", **parameters: Any) -> Tr
     from modeling import columns, estimators, export, split
     from modeling import dataset as tables
 
-    given = {"target": "", "estimator": "default", "features": [], "seed": 0, **parameters}
+    given = {"target": "", "estimator": "", "features": [], "seed": 0, **parameters}
     dataset = tables.load(data, given["target"])
     chosen = columns.choose_features(dataset, given["features"])
     table = tables.drop_duplicates(dataset.table).dropna(subset=[dataset.target])
@@ -53,7 +53,8 @@ def train(artifacts: Path, data: Path, model: str = "", **parameters: Any) -> Tr
     out = split.held_out(table, dataset.target, 0.25, given["seed"], stratify=classify)
     X, y = columns.as_model_input(table[~out], chosen), table.loc[~out, dataset.target]
     y = columns.as_labels(y, columns.has_whole_labels(y)) if classify else y.to_numpy(dtype=float)
-    name, estimator = estimators.make(given["estimator"], dataset.task, given["seed"])
+    usual = {"classification": "decision_tree", "regression": "linear_regression"}
+    family = estimators.find(given["estimator"] or usual[dataset.task], dataset.task)
     numbers = [at for at, column in enumerate(X) if tables.is_number(X[column])]
     categories = [at for at in range(X.shape[1]) if at not in numbers]
     prepare = [
@@ -61,14 +62,14 @@ def train(artifacts: Path, data: Path, model: str = "", **parameters: Any) -> Tr
         ("categories", OneHotEncoder(handle_unknown="ignore", sparse_output=False), categories),
     ]
     transformer = ColumnTransformer([part for part in prepare if part[2]])
-    pipeline = Pipeline([("prepare", transformer), ("estimator", estimator)]).fit(X, y)
+    pipeline = Pipeline([("prepare", transformer), ("estimator", family.estimator(given["seed"]))]).fit(X, y)
     described = columns.describe_features(dataset, X, nullable)
     spread = 1.0 if classify else float(y.std())
     manifest = bundle.Manifest(
         format=bundle.FORMAT,
         model=bundle.model_name(model or tables.slug(dataset.name)),
         task=dataset.task,
-        estimator=name,
+        estimator=family.name,
         features=described,
         target=columns.describe_target(dataset, pipeline[-1].classes_.tolist() if classify else []),
         data=bundle.Data(dataset.path.name, len(dataset.table), len(X), dataset.sha256),

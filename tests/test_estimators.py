@@ -37,10 +37,10 @@ def training(task: str) -> tuple:
 def fit(task: str, name: str) -> Pipeline:
     """Fit an estimator to its task's table as 02_train does."""
     X, y, _ = training(task)
-    name, estimator = estimators.make(name, task, seed=3)
-    scale = "passthrough" if name in estimators.UNSCALED else StandardScaler()
+    family = estimators.find(name, task)
+    scale = StandardScaler() if family.scaled else "passthrough"
     prepare = ColumnTransformer([("numbers", scale, list(range(X.shape[1])))])
-    return Pipeline([("prepare", prepare), ("estimator", estimator)]).fit(X, y)
+    return Pipeline([("prepare", prepare), ("estimator", family.estimator(3))]).fit(X, y)
 
 
 @pytest.mark.parametrize(("task", "name"), EVERY)
@@ -73,20 +73,12 @@ def test_every_estimator_is_made_again_byte_for_byte():
 
 
 @pytest.mark.parametrize("task", TABLES)
-def test_default_is_what_people_expect(task):
-    """`default` stands for one of the task's estimators and tells which."""
-    name, estimator = estimators.make("default", task, 0)
-    assert name == {"classification": "decision_tree", "regression": "linear_regression"}[task]
-    assert type(estimator) is type(estimators.make(name, task, 0)[1])
-
-
-@pytest.mark.parametrize("task", TABLES)
-@pytest.mark.parametrize("name", ["", "xgboost", "Decision_Tree", "__class__", "default "])
+@pytest.mark.parametrize("name", ["", "xgboost", "Decision_Tree", "__class__", "auto "])
 def test_an_unknown_estimator_is_refused_with_the_list(task, name):
     """A name that is none of ours is answered with those that are."""
     with pytest.raises(DataError, match=r"is not an estimator here; choose among ") as caught:
-        estimators.make(name, task, 0)
-    assert all(known in str(caught.value) for known in estimators.names(task))
+        estimators.find(name, task)
+    assert all(known in str(caught.value) for known in ["auto", *estimators.names(task)])
 
 
 @pytest.mark.parametrize(
@@ -96,16 +88,51 @@ def test_an_unknown_estimator_is_refused_with_the_list(task, name):
 def test_an_estimator_of_the_other_task_is_refused(task, name, other):
     """An estimator for the other task is answered with what it is for and what may be chosen."""
     with pytest.raises(DataError, match=rf"'{name}' is for {other}, and this is a {task}; choose among") as caught:
-        estimators.make(name, task, 0)
+        estimators.find(name, task)
     assert all(known in str(caught.value) for known in estimators.names(task))
 
 
 @pytest.mark.parametrize(("task", "name"), EVERY)
 def test_the_seed_reaches_what_draws(task, name):
-    """An estimator with a random state gets the seed; one without draws nothing."""
-    parameters = estimators.make(name, task, 7)[1].get_params(deep=False)
-    drawing = {"decision_tree", "random_forest", "extra_trees", "gradient_boosting", "mlp"}
-    assert (parameters.get("random_state") == 7) == (name in drawing)
+    """Whatever in an estimator has a random state gets the seed; what has none draws nothing."""
+    parameters = estimators.find(name, task).estimator(7).get_params()
+    drawing = {"random_forest", "extra_trees", "gradient_boosting", "hist_gradient_boosting", "decision_tree", "mlp"}
+    seeds = [value for parameter, value in parameters.items() if parameter.endswith("random_state")]
+    assert set(seeds) <= {7}
+    assert seeds or name not in drawing
+
+
+@pytest.mark.parametrize(("task", "name"), EVERY)
+def test_each_setting_of_the_search_can_be_made(task, name):
+    """A family's search names parameters that its estimator has, with two settings each at least."""
+    family = estimators.find(name, task)
+    for parameter, values in family.space.items():
+        assert len(values) >= 2
+        for value in values:
+            assert family.estimator(0).set_params(**{parameter: value}).get_params()[parameter] == value
+
+
+@pytest.mark.parametrize("task", TABLES)
+def test_auto_takes_every_family_of_a_small_table(task):
+    """With a few hundred rows nothing is left out, and the simplest comes first."""
+    able, left_out = estimators.contenders("auto", task, 500)
+    assert [family.name for family in able] == estimators.names(task) and left_out == {}
+    assert able[0].name in ("logistic_regression", "linear_regression")
+
+
+@pytest.mark.parametrize("task", TABLES)
+def test_auto_leaves_out_what_could_not_finish_and_says_why(task):
+    """With a million rows some families are left, and each of the others has its reason."""
+    able, left_out = estimators.contenders("auto", task, 1_000_000)
+    assert {family.name for family in able} | set(left_out) == set(estimators.names(task))
+    assert {"decision_tree", "hist_gradient_boosting"} <= {family.name for family in able}
+    assert "square of the rows; it is compared up to 10,000 rows" in left_out["svm"]
+
+
+def test_a_family_that_is_named_is_taken_at_any_size():
+    """Whoever asks for neighbours of a million rows gets them."""
+    able, left_out = estimators.contenders("knn", "regression", 1_000_000)
+    assert [family.name for family in able] == ["knn"] and left_out == {}
 
 
 def test_published_coefficients_of_diabetes():
