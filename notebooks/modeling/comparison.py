@@ -70,7 +70,7 @@ def score(
     try:
         fitted = fit(clone(estimator), X.iloc[train], y[train])
         found: dict[str, Any] = check_scoring(fitted, scoring=list(scoring))(fitted, X.iloc[test], y[test])
-    except (ValueError, np.linalg.LinAlgError) as error:
+    except (ValueError, np.linalg.LinAlgError, DataError) as error:
         return {"failed": str(error).strip().splitlines()[-1]}
     return found
 

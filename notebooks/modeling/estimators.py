@@ -114,7 +114,7 @@ CLASSIFIERS = [
     Family("lda", partial(LinearDiscriminantAnalysis, solver="lsqr"), {"shrinkage": [None, "auto"]}),
     Family("naive_bayes", GaussianNB, {"var_smoothing": [1e-9, 1e-2, 1e-1]}),
     Family("qda", QuadraticDiscriminantAnalysis, {"reg_param": [0.0, 0.1, 0.5]}),
-    Family("rda", RegularizedDiscriminantAnalysis, {}),
+    Family("rda", RegularizedDiscriminantAnalysis, {"lam": [0.1, 0.5], "gamma": [0.0, 0.1]}),
     Family("decision_tree", partial(DecisionTreeClassifier, min_samples_leaf=0.01), {"min_samples_leaf": LEAF}, False),
     Family("knn", KNeighborsClassifier, {"n_neighbors": [1, 5, 15]}, limit=KEEPS),
     Family("svm", _svm_classifier, {"estimator__C": [0.1, 1, 10]}, limit=SQUARE),

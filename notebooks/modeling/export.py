@@ -17,6 +17,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from modeling.dataset import NOTEBOOKS, is_number
+from modeling.discriminant import register_converter
 from service.bundle import Feature, Golden, Value
 from service.errors import DataError
 from service.files import sha256
@@ -34,6 +35,7 @@ def to_onnx(pipeline: Pipeline, X: pd.DataFrame) -> bytes:
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 
+    register_converter()
     numbers = sum(is_number(X[name]) for name in X)
     reads = [
         ("numbers", FloatTensorType([None, numbers])),
