@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -115,11 +116,31 @@ class Metric(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Whether the gate lets this version become champion, and why."""
+    """Whether the gate lets this version become champion, and why; `difference` is the headline metric's gain."""
 
     promote: bool
     reasons: list[str]
     champion: int | None = None
+    difference: Metric | None = None
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """Ascending conformity scores of held-out rows: |true - predicted|, or 1 - the true class's probability.
+
+    `ranks` says which of the rows' scores each one is, counted from 1; empty means that all are kept.
+    """
+
+    rows: int
+    scores: list[float]
+    ranks: list[int] = []
+
+    def __post_init__(self) -> None:
+        ranks = self.ranks or range(1, len(self.scores) + 1)
+        rising = all(low < high for low, high in pairwise(ranks))
+        if not self.scores or len(ranks) != len(self.scores) or not rising or ranks[-1] != self.rows:
+            raise ValueError("a calibration needs one score for each of its ranks, which rise up to its rows")
+        if any(low > high for low, high in pairwise(self.scores)):
+            raise ValueError("the scores of a calibration must not fall")
 
 
 class Metrics(msgspec.Struct, frozen=True):
@@ -133,6 +154,7 @@ class Metrics(msgspec.Struct, frozen=True):
     per_class: dict[str, dict[str, float]]
     verdict: Verdict
     evaluated: str
+    calibration: Calibration | None = None
 
 
 class Bundle(msgspec.Struct, frozen=True):
