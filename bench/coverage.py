@@ -35,7 +35,7 @@ def measure(table: str, name: str, splits: int = SPLITS) -> np.ndarray[Any, Any]
     loaded = dataset.load(f"../data/{table}.csv")
     X = columns.as_model_input(loaded.table, columns.choose_features(loaded, [])).to_numpy()
     y = loaded.table[loaded.target].to_numpy()
-    model = make_pipeline(StandardScaler(), estimators.make(name, loaded.task, seed=0)[1])
+    model = make_pipeline(StandardScaler(), estimators.find(name, loaded.task).estimator(seed=0))
     found = []
     for learned, rest in ShuffleSplit(splits, train_size=0.5, random_state=0).split(X):
         calibrated, tested = train_test_split(rest, test_size=0.5, random_state=0)

@@ -129,6 +129,12 @@ def test_auto_leaves_out_what_could_not_finish_and_says_why(task):
     assert "square of the rows; it is compared up to 10,000 rows" in left_out["svm"]
 
 
+@pytest.mark.parametrize(("name", "told"), [("rda", "RDA"), ("svm", "SVM"), ("random_forest", "random forest")])
+def test_a_family_is_told_as_people_write_it(name, told):
+    """Initials are capitals, words are words."""
+    assert estimators.told(name) == told
+
+
 def test_a_family_that_is_named_is_taken_at_any_size():
     """Whoever asks for neighbours of a million rows gets them."""
     able, left_out = estimators.contenders("knn", "regression", 1_000_000)

@@ -65,6 +65,11 @@ def names(task: Task) -> list[str]:
     return [family.name for family in FAMILIES[task]]
 
 
+def told(name: str) -> str:
+    """Return a family's name as a sentence has it: LDA, logistic regression."""
+    return name.upper() if len(name) == 3 else name.replace("_", " ")
+
+
 def find(name: str, task: Task) -> Family:
     """Return a family by its name; raise DataError with those that there are if it is none of the task's."""
     for family in FAMILIES[task]:
