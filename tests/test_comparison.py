@@ -131,6 +131,12 @@ def test_the_summary_is_mean_deviation_and_corrected_error():
     assert table.loc["a"].tolist() == [0, 0, 0]
 
 
+def test_what_failed_in_one_fold_was_not_measured():
+    """A mean of the folds that happened to work would flatter."""
+    scores = pd.DataFrame({"candidate": ["qda"] * 3, "r2": [1.0, np.nan, 1.0]})
+    assert comparison.summary(scores, "r2", 3).isna().all(axis=None)
+
+
 def table(**candidates: tuple[float, float]) -> pd.DataFrame:
     """Return a summary of candidates given as (mean, standard error)."""
     return pd.DataFrame(candidates, index=["mean", "standard error"]).T
@@ -140,6 +146,20 @@ def test_the_simplest_within_one_standard_error_comes_first():
     """A simpler family that does nearly as well is preferred to the best; one that does worse comes after."""
     found = table(simple=(0.90, 0.01), middle=(0.95, 0.02), best=(0.96, 0.015), poor=(0.5, 0.1))
     assert comparison.preferred(found, list(found.index)) == ["middle", "best", "simple", "poor"]
+
+
+@pytest.mark.parametrize(
+    ("candidates", "told"),
+    [
+        ({"tree": (0.9, 0.1)}, "is the only one"),
+        ({"simple": (0.9, 0.01), "complex": (0.5, 0.01)}, "has the highest mean, and no simpler one"),
+        ({"simple": (0.90, 0.01), "complex": (0.91, 0.02)}, "the simplest within one standard error of `complex`"),
+    ],
+)
+def test_the_choice_is_told_in_words(candidates, told):
+    """Whoever reads the report learns by which rule a family was taken."""
+    found = table(**candidates)
+    assert told in comparison.reason(found, comparison.preferred(found, list(found.index)))
 
 
 def test_what_was_not_measured_is_not_taken():

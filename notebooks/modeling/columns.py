@@ -87,6 +87,11 @@ def describe_features(dataset: Dataset, X: pd.DataFrame, nullable: Collection[st
     return [_feature(dataset, X[name], name in nullable) for name in X.columns]
 
 
+def positions(features: Sequence[Feature], kinds: str) -> list[int]:
+    """Return where the features of some kinds, named with blanks between, stand."""
+    return [at for at, feature in enumerate(features) if feature.kind in kinds.split()]
+
+
 def describe_target(dataset: Dataset, classes: Sequence[int | str]) -> Target:
     """Return what the service must know of the target; `classes` in the estimator's order."""
     column = dataset.card.columns.get(dataset.target, Column())

@@ -82,9 +82,18 @@ def summary(scores: pd.DataFrame, measure: str, folds: int) -> pd.DataFrame:
     times 1/k + 1/(k-1) for k folds, instead of 1/k.
     """
     grouped = scores.groupby("candidate", sort=False)[measure]
-    table = pd.DataFrame({"mean": grouped.mean(), "standard deviation": grouped.std()})
+    # What failed in one fold was not measured.
+    table = grouped.agg(**{"mean": _mean, "standard deviation": _deviation})
     table["standard error"] = table["standard deviation"] * np.sqrt(1 / folds + 1 / (folds - 1))
     return table
+
+
+def _mean(scores: pd.Series) -> float:
+    return float(scores.mean(skipna=False))
+
+
+def _deviation(scores: pd.Series) -> float:
+    return float(scores.std(skipna=False))
 
 
 def preferred(table: pd.DataFrame, candidates: Sequence[str]) -> list[str]:
@@ -96,9 +105,24 @@ def preferred(table: pd.DataFrame, candidates: Sequence[str]) -> list[str]:
     scored = table.loc[list(candidates)].dropna(subset="mean")
     if scored.empty:
         raise DataError("no family of estimators could be fitted: the table above says why")
-    best = scored.iloc[int(scored["mean"].to_numpy().argmax())]
-    near = scored["mean"] >= best["mean"] - best["standard error"]
+    near = scored["mean"] >= least(scored)
     return [*scored.index[near], *scored[~near].sort_values("mean", ascending=False).index]
+
+
+def least(scored: pd.DataFrame) -> float:
+    """Return the mean that a candidate must reach: the best one's, less its standard error."""
+    best = scored.iloc[int(np.nanargmax(scored["mean"].to_numpy()))]
+    return float(best["mean"] - best["standard error"])
+
+
+def reason(table: pd.DataFrame, order: Sequence[str]) -> str:
+    """Return why the first of the candidates in `order` is taken, as the end of a sentence."""
+    best = str(table.loc[list(order), "mean"].idxmax())
+    if len(order) == 1:
+        return "is the only one"
+    if order[0] == best:
+        return "has the highest mean, and no simpler one is within one standard error of it"
+    return f"is the simplest within one standard error of `{best}`, which has the highest mean"
 
 
 def learning_curve(
