@@ -80,7 +80,7 @@ def load(data: str | Path, target: str = "") -> Dataset:
     path = find(data)
     card = read_card(path)
     form = find_form(path, card.form)
-    as_they_are = [name for name, column in card.columns.items() if column.kind in ("category", "identifier", "text")]
+    as_they_are = [name for name, column in card.columns.items() if column.kind in ("category", "text")]
     table = read_table(path, form, as_they_are)
     _check_card(path, card, table)
     target = target or card.target

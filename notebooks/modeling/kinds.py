@@ -52,8 +52,10 @@ class Read(msgspec.Struct, frozen=True):
 
 def read_column(values: pd.Series, column: Column, form: Form) -> Read:
     """Return what a column of a file holds: by its card, else by its values; DataError if it is not of that kind."""
-    if column.kind in ("category", "identifier", "text"):
+    if column.kind in ("category", "text"):
         return Read(column.kind, values, "" if column.kind == "category" else "the card says so")
+    if column.kind == "identifier":
+        return Read("identifier", read_column(values, Column(), form).values, "the card says so")
     for kind, reader in READERS.items():
         if column.kind in ("", kind):
             found = reader(values, column, form)
