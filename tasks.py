@@ -98,6 +98,26 @@ def lab(c: Any) -> None:
     _python("jupyter", "lab", f"--notebook-dir={ROOT / 'notebooks'}", *root)
 
 
+@command(
+    positional=["name", "path"],
+    help={
+        "name": "what to call it, and its model",
+        "path": "a file of rows",
+        "target": "the column to predict",
+        "overwrite": "replace a table and a card of that name",
+    },
+)
+def new(c: Any, name: str, path: str, target: str = "", overwrite: bool = False) -> None:
+    """Take a table into data/, with a card of what was inferred."""
+    from service import config
+    from workshop.new import take_in
+
+    card, dataset = take_in(name, path, config.read().data, target, overwrite)
+    rows, columns = dataset.table.shape
+    print(f"{rows} rows, {columns} columns, read as {dataset.form.told()}; a {dataset.task} of {dataset.target!r}")
+    print(f"Correct what was inferred in {card}, then: inv pipeline --data {name}")
+
+
 @command(help={name: OPTIONS[name] for name in ("data", "target")})
 def explore(c: Any, data: str = "", target: str = "") -> None:
     """Run 01_explore: what is in a table?"""

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from service import dates
 from service.errors import BundleError
 from service.files import locked, replace_file, sha256, sync_folder, write_synced
 
@@ -27,23 +28,30 @@ SUMS, MODEL, MANIFEST, GOLDEN, METRICS = "SHA256SUMS", "model.onnx", "manifest.j
 CANDIDATE_FILES = (MODEL, MANIFEST, GOLDEN)
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
-Value = int | float | str | None
+Value = bool | int | float | str | None
 Label = int | str
 Parsed = TypeVar("Parsed")
 
 
 class Feature(msgspec.Struct, frozen=True):
-    """One column that the model reads; min and max, or categories, are what training saw."""
+    """One column that the model reads; min and max (a date's as ISO text), or categories, are what training saw."""
 
     name: str
-    kind: Literal["number", "category"]
+    kind: Literal["number", "category", "boolean", "date"]
     unit: str = ""
     meaning: str = ""
     nullable: bool = False
-    min: float | None = None
-    max: float | None = None
+    min: float | str | None = None
+    max: float | str | None = None
     categories: list[str] = []
     example: Value = None
+
+    def __post_init__(self) -> None:
+        for limit in (self.min, self.max):
+            if limit is not None and isinstance(limit, str) != (self.kind == "date"):
+                raise ValueError(f"the range of {self.name[:80]!r} is not one of its kind, {self.kind}")
+            if isinstance(limit, str):
+                dates.read([limit])
 
 
 class Target(msgspec.Struct, frozen=True):

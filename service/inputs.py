@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from service import dates
 from service.bundle import Feature
 from service.errors import SHOWN, InputError, Problem, RequestError
 
@@ -20,14 +21,25 @@ DEPTH = 64
 WARNED = 100
 """How many warnings a reply holds."""
 
-TRUTH = {True: "true", False: "false"}
-"""How training names truth values, which are categories."""
+TRUTH = {"true": True, "false": False}
+"""Truth values where all values are texts, as in a CSV; in any case."""
 
 MISSING = "is missing"
 
+WANTED = {
+    "number": "must be a number",
+    "category": "must be a text",
+    "boolean": "must be true or false",
+    "date": f"must be a date such as {dates.SUCH}",
+}
+"""What a value of another kind is told."""
+
 
 class Inputs(msgspec.Struct, frozen=True):
-    """Checked rows: numbers `[n, k]` float32, NaN where missing; categories `[n, m]` text, "" where missing."""
+    """Checked rows: numbers `[n, k]` float32, NaN where missing; categories `[n, m]` text, "" where missing.
+
+    Truth values are the numbers 0 and 1, dates the days since 1970-01-01; all numbers stand in the features' order.
+    """
 
     numbers: npt.NDArray[np.float32]
     categories: npt.NDArray[np.object_]
@@ -43,12 +55,12 @@ class Schema:
     def __init__(self, features: Sequence[Feature]) -> None:
         self.features = list(features)
         self.names = [feature.name for feature in features]
-        self.numbers = [feature for feature in features if feature.kind == "number"]
+        self.numbers = [feature for feature in features if feature.kind != "category"]
         self.categories = [feature for feature in features if feature.kind == "category"]
         self._known = frozenset(self.names)
         self._seen = {feature.name: frozenset(feature.categories) for feature in self.categories}
-        self._low = np.array([_or(feature.min, -np.inf) for feature in self.numbers], dtype=np.float32)
-        self._high = np.array([_or(feature.max, np.inf) for feature in self.numbers], dtype=np.float32)
+        self._low = np.array([_limit(feature.min, -np.inf) for feature in self.numbers], dtype=np.float32)
+        self._high = np.array([_limit(feature.max, np.inf) for feature in self.numbers], dtype=np.float32)
 
     def read(self, rows: Sequence[Any], ignore_extra: bool = False) -> Inputs:
         """Return rows given as records (dicts) or as lists in feature order; raise InputError with every problem."""
@@ -95,7 +107,7 @@ class Schema:
         problems: list[Problem] = []
         numbers = np.empty((count, len(self.numbers)), dtype=np.float32)
         for index, feature in enumerate(self.numbers):
-            if not _fill_numbers(numbers[:, index], feature, columns[feature.name]):
+            if not FILL[feature.kind](numbers[:, index], feature, columns[feature.name]):
                 problems += _value_problems(feature, enumerate(_listed_values(columns[feature.name])))
         categories = np.empty((count, len(self.categories)), dtype=object)
         for index, feature in enumerate(self.categories):
@@ -119,9 +131,7 @@ class Schema:
 
     def _warnings(self, numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_]) -> list[Problem]:
         found = [
-            Problem(
-                _range_reason(self.numbers[column]), int(row), self.numbers[column].name, shortest(numbers[row, column])
-            )
+            _outside(self.numbers[column], int(row), numbers[row, column])
             for row, column in np.argwhere((numbers < self._low) | (numbers > self._high))[:WARNED]
         ]
         for index, feature in enumerate(self.categories):
@@ -164,19 +174,35 @@ def _complete(column: npt.NDArray[np.float32], feature: Feature) -> bool:
     return bool(np.isfinite(column).all()) or (feature.nullable and not np.isinf(column).any())
 
 
+def _fill_truths(into: npt.NDArray[np.float32], feature: Feature, values: Sequence[Any]) -> bool:
+    """Write truth values as 0 and 1 into the column and return True, or return False if one of them is wrong."""
+    listed = _listed_values(values)
+    if not set(map(type, listed)) <= ({bool, type(None)} if feature.nullable else {bool}):
+        return False
+    into[:] = [np.nan if value is None else value for value in listed]
+    return True
+
+
+def _fill_dates(into: npt.NDArray[np.float32], feature: Feature, values: Sequence[Any]) -> bool:
+    """Write dates as days into the column and return True, or return False if one of them is wrong."""
+    if not set(map(type, values)) <= ({str, type(None)} if feature.nullable else {str}):
+        return False
+    try:
+        into[:] = dates.days(dates.read(values))
+    except ValueError:
+        return False
+    return True
+
+
+FILL = {"number": _fill_numbers, "boolean": _fill_truths, "date": _fill_dates}
+
+
 def _fill_categories(into: npt.NDArray[np.object_], feature: Feature, values: Sequence[Any]) -> bool:
     """Write `values` into the column and return True, or return False if one of them is wrong."""
-    if bool in set(map(type, values)) and is_truth(feature):
-        values = [TRUTH[value] if isinstance(value, bool) else value for value in values]
     if not set(map(type, values)) <= ({str, type(None)} if feature.nullable else {str}):
         return False
     into[:] = [value or "" for value in values]
     return feature.nullable or "" not in into
-
-
-def is_truth(feature: Feature) -> bool:
-    """Whether the categories are truth values, which JSON has of its own."""
-    return set(feature.categories) <= set(TRUTH.values())
 
 
 def _value_problems(feature: Feature, held: Any) -> list[Problem]:
@@ -194,12 +220,25 @@ def _reason(feature: Feature, value: Any) -> str | None:
     missing = value is None or value == "" or (isinstance(value, float) and value != value)
     if missing and (value != "" or feature.kind == "category"):
         return None if feature.nullable else "must not be missing: training saw no missing value here"
-    if feature.kind == "category":
-        taken = isinstance(value, str) or (isinstance(value, bool) and is_truth(feature))
-        return None if taken else "must be a text"
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return "must be a number"
-    return None if _fits(value) else "must be a finite 32-bit number"
+    if not _is_of(feature, value):
+        return WANTED[feature.kind]
+    return None if feature.kind != "number" or _fits(value) else "must be a finite 32-bit number"
+
+
+def _is_of(feature: Feature, value: Any) -> bool:
+    if feature.kind == "number":
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if feature.kind == "date":
+        return isinstance(value, str) and _is_date(value)
+    return isinstance(value, bool if feature.kind == "boolean" else str)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        dates.read([text])
+    except ValueError:
+        return False
+    return True
 
 
 def _fits(value: float) -> bool:
@@ -236,8 +275,10 @@ def _row_reason(values: Any, width: int) -> str:
     return f"must be a list of {width} values, got {_shown(values)}"
 
 
-def _range_reason(feature: Feature) -> str:
-    return f"is outside the range seen in training, {feature.min:g} to {feature.max:g}"
+def _outside(feature: Feature, row: int, number: float) -> Problem:
+    low, high = (f"{limit:g}" if isinstance(limit, float) else limit for limit in (feature.min, feature.max))
+    value = dates.text(number) if feature.kind == "date" else shortest(number)
+    return Problem(f"is outside the range seen in training, {low} to {high}", row, feature.name, value)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -265,5 +306,7 @@ def _echo(value: Any) -> bool | int | float | str | None:
     return value if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**53) else None
 
 
-def _or(value: float | None, default: float) -> float:
+def _limit(value: float | str | None, default: float) -> float:
+    if isinstance(value, str):
+        return float(dates.days(dates.read([value]))[0])
     return default if value is None else value

@@ -128,7 +128,7 @@ ROW = "14.23,1.71,2.43,15.6,127,2.8,3.06,0.28,2.29,5.64,1.04,3.92,1065"
         (lambda text: text.replace("hue", "huge"), r"rows\.csv has no column 'hue', which wine needs: add it"),
         (lambda text: text + ROW + ",5,6\n", r"rows\.csv is not a table: .*; correct it"),
         (lambda text: text.replace("\n", ",9\n").replace(",9", "", 1), r"rows\.csv is not a table: .*; correct it"),
-        (lambda text: text.encode() + b"\xff", r"rows\.csv is not a table: .*; correct it"),
+        (lambda text: text.encode() + b"\0", r"rows\.csv is not a text: save the table as CSV"),
         (
             lambda text: text + '"14',
             r"rows\.csv is not a table: .*; correct it|row 20: 'malic_acid' must not be missing",
@@ -137,7 +137,7 @@ ROW = "14.23,1.71,2.43,15.6,127,2.8,3.06,0.28,2.29,5.64,1.04,3.92,1065"
 )
 @pytest.mark.usefixtures("small_chunks")
 def test_a_file_that_is_no_table_is_told(wine, send, tmp_path, change, told):
-    """Empty, without a column, ragged, not UTF-8 or torn: one sentence, and no output."""
+    """Empty, without a column, ragged, no text or torn: one sentence, and no output."""
     text = "\n".join([",".join(wine.schema.names), *[ROW] * 20]) + "\n"
     with pytest.raises(CellarError, match=told) as caught:
         send(wine, change(text))

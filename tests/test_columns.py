@@ -19,11 +19,63 @@ def test_model_input_is_rounded_to_32_bits(write):
     assert set(X.dtypes) == {np.dtype("float64")}
 
 
-def test_model_input_keeps_texts_and_truth_values():
-    """A missing text is "", and truth values are the texts that JSON has for them."""
-    given = pd.DataFrame({"t": ["u", None, " v "], "b": pd.Series([True, False, None], dtype=object), "c": [True] * 3})
-    X = columns.as_model_input(given, ["t", "b", "c"])
-    assert X.to_numpy().tolist() == [["u", "true", "true"], ["", "false", "true"], [" v ", "", "true"]]
+def test_model_input_has_numeric_columns_first(write):
+    """Numbers, truth values as 0 and 1 and dates as days stand before the texts, in which "" is missing."""
+    given = pd.DataFrame({"t": ["u", None, " v "], "b": pd.Series([True, False, None], dtype="boolean")})
+    given["d"] = np.array(["1970-01-02", "1969-12-31T12:00", "NaT"], dtype="datetime64[us]")
+    given["n"] = [1, 2, 3]
+    X = columns.as_model_input(given, ["t", "b", "d", "n"])
+    assert list(X) == ["b", "d", "n", "t"]
+    assert X["t"].tolist() == ["u", "", " v "] and X["t"].dtype == object
+    assert np.array_equal(X[["b", "d", "n"]], [[1, 1, 1], [0, -0.5, 2], [np.nan, np.nan, 3]], equal_nan=True)
+    assert set(X[["b", "d", "n"]].dtypes) == {np.dtype("float64")}
+
+
+KINDS = "".join(
+    f"{n / 8},{'true' if n % 2 else 'FALSE'},2024-01-{1 + n % 28:02},{'uv'[n % 2]},{n % 3}\n" for n in range(30)
+)
+
+
+def test_every_kind_is_described_as_clients_send_it(write):
+    """Truth values have no range, dates one of dates; the examples are what JSON has for them."""
+    dataset = tables.load(write("n,b,d,t,y\n" + KINDS), "y")
+    X = columns.as_model_input(dataset.table, columns.choose_features(dataset, []))
+    n, b, d, t = columns.describe_features(dataset, X, nullable=[])
+    assert [f.kind for f in (n, b, d, t)] == ["number", "boolean", "date", "category"]
+    assert (b.min, b.max, b.example, b.categories) == (None, None, False, [])
+    assert (d.min, d.max, d.example) == ("2024-01-01", "2024-01-28", "2024-01-01")
+
+
+def test_what_tells_nothing_is_left_out_and_told(write):
+    """Constant and empty columns, identifiers, texts and numbers with mistakes in them do not stop a run."""
+    rows = "".join(
+        f"{n},{n * 7 % 5},x,,{f'customer-{n}'},{'three' if n == 4 else n * 1.5},{'inf' if n == 3 else n / 3},{n % 2}\n"
+        for n in range(40)
+    )
+    dataset = tables.load(write("row,a,same,none,code,stray,huge,y\n" + rows), "y")
+    assert columns.choose_features(dataset) == ["a"]
+    left = columns.left_out(dataset)
+    assert set(left) == {"row", "same", "none", "code", "stray", "huge"}
+    assert left["same"] == "is constant, always 'x'" and left["none"] == "has no values"
+    assert left["row"].startswith("is an identifier (whole numbers, all 40 different")
+    assert left["code"].startswith("is an identifier (40 different values in 40 rows")
+    assert left["stray"] == "is a column of numbers, but row 4 is 'three'"
+    told = columns.told_left_out(left)
+    assert "- `row` is left out: it is an identifier" in told and "Name a column in `features`" in told
+
+
+def test_what_is_left_out_can_be_named(write):
+    """An identifier that is named in `features` is learned from; a column that tells nothing is refused by name."""
+    dataset = tables.load(write("row,a,same,y\n" + "".join(f"{n},{n * 7 % 5},1,{n % 2}\n" for n in range(40))), "y")
+    assert columns.choose_features(dataset, ["row", "a"]) == ["row", "a"]
+    with pytest.raises(DataError, match=r"t\.csv: the column 'same' is constant, always 1: correct it, or take it out"):
+        columns.choose_features(dataset, ["same"])
+
+
+def test_long_lists_of_what_is_left_out_are_cut():
+    """A table of hundreds of useless columns is told in twenty lines."""
+    told = columns.told_left_out({f"c{n}": "is constant" for n in range(300)})
+    assert len(told.splitlines()) == 23 and "… and 280 more." in told
 
 
 def test_labels_are_whole_numbers_where_they_are():

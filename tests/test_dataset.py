@@ -34,28 +34,22 @@ BAD = {
         r"t\.csv: the target 'y' holds texts such as True: .*correct"),
     "infinite target": ("a,y\n1,1.5\n2,inf\n3,2.5\n", "",
         r"t\.csv: the target 'y' holds an infinite number: correct it"),
-    "constant": ("a,b,y\n1,1,0\n1,2,1\n1,3,0\n1,4,1\n", "",
-        r"t\.csv: the column 'a' is constant, always 1: leave it out"),
-    "constant text": ("a,b,y\nu,1,0\nu,2,1\nu,3,0\nu,4,1\n", "", r"column 'a' is constant, always 'u': leave it out"),
-    "all missing": ("a,b,y\n,1,0\n,2,1\n,3,0\n,4,1\n", "", r"t\.csv: the column 'a' has no values: leave it out"),
     "duplicate names": ("a,a,y\n" + ROWS, "", r"t\.csv has more than one column 'a': rename one of them"),
-    "no name": (",b,y\n" + ROWS, "", r"t\.csv: column 1 has no name: name it or remove it"),
     "long row": ("a,b,y\n1,2,0\n1,2,0,9\n", "", r"t\.csv: line 3 has 4 values, the header names 3 columns: correct"),
     "long rows": ("a,b,y\n1,2,0,\n1,2,1,\n", "", r"t\.csv: line 2 has 4 values, the header names 3 columns: correct"),
     "short row": ("a,b,y\n" + ROWS + "1,2\n", "", r"t\.csv: line 14 has 2 values, the header names 3 columns: correct"),
-    "not UTF-8": ("a,b,ü\n1,2,0\n".encode("latin-1"), "", r"t\.csv is not UTF-8 text \(.*\): save it as UTF-8"),
-    "not UTF-8 below": (("a,b,y\n" + ROWS).encode() + b"\xff,1,1\n", "",
-        r"t\.csv is not UTF-8 text .*: save it as UTF-8"),
-    "infinite": ("a,b,y\ninf,1,0\n1,2,1\n2,3,0\n3,4,1\n", "",
-        r"t\.csv: the column 'a' holds .* infinite .*: correct it"),
-    "too large": ("a,b,y\n1e39,1,0\n1,2,1\n2,3,0\n3,4,1\n", "",
-        r"t\.csv: the column 'a' holds .* too large .*: correct it"),
+    "no text": (b"a,b,y\n\0\1,1,2\n", "", r"t\.csv is not a text: save the table as CSV"),
+    "odd encoding": ("a,b,y\n" + ROWS, '[form]\nencoding = "klingon"',
+        r"t\.csv cannot be read as 'klingon': correct `encoding` in its card"),
+    "other kind": ("a,b,y\n" + ROWS + "x,1,1\n", '[columns.a]\nkind = "number"',
+        r"the card calls the column 'a' a number, but it holds 'x': correct one of the two"),
+    "no such kind": ("a,b,y\n" + ROWS, '[columns.a]\nkind = "colour"',
+        r"the card t\.toml cannot be read: .*'colour'.*; correct it"),
     "broken card": ("a,b,y\n" + ROWS, 'task = "regr', r"the card t\.toml cannot be read: .*; correct it"),
     "odd task": ("a,b,y\n" + ROWS, 'task = "clustering"',
         r"the card t\.toml cannot be read: .*'clustering'.*; correct it"),
     "misspelt key": ("a,b,y\n" + ROWS, 'tarket = "y"', r"the card t\.toml cannot be read: .*`tarket`; correct it"),
     "target only": ("y\n0\n0\n1\n1\n", "", r"t\.csv has no column beside its target 'y': add a feature"),
-    "semicolons": ("a;b;y\n1;2;0\n", "", r"t\.csv is separated by ';': save it with commas"),
 }  # fmt: skip
 
 
@@ -66,6 +60,30 @@ def test_a_bad_table_is_told_in_one_sentence(write, case):
     with pytest.raises(DataError, match=told) as caught:
         use(write(content, card))
     assert "\n" not in str(caught.value) and "np." not in str(caught.value)
+
+
+BAD_FEATURE = {
+    "constant": ("1 1 1 1", r"is constant, always 1"),
+    "constant text": ("u u u u", r"is constant, always 'u'"),
+    "all missing": (", , , ,", r"has no values"),
+    "infinite": ("inf 1 2 3", r"holds a number that is infinite or too large for 32 bits"),
+    "too large": ("1e39 1 2 3", r"holds a number that is infinite or too large for 32 bits"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FEATURE)
+def test_a_feature_that_cannot_be_learned_from_is_refused(write, case):
+    """A column that is asked for by name and tells nothing ends in a sentence with the cure."""
+    values, why = BAD_FEATURE[case]
+    rows = "".join(f"{value.strip(',')},{n},{n % 2}\n" for n, value in enumerate(values.split()))
+    with pytest.raises(DataError, match=rf"t\.csv: the column 'a' {why}: correct it, or take it out of `features`"):
+        use(write("a,b,y\n" + rows), features=("a", "b"))
+
+
+def test_a_table_with_nothing_to_learn_from_is_refused(write):
+    """Where every column is left out the first of them is told with its reason."""
+    with pytest.raises(DataError, match=r"t\.csv has no column to learn from \('a' is constant, always 1\): add one"):
+        use(write("a,y\n" + "1,0\n1,1\n" * 3))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +135,7 @@ def test_a_path_may_be_relative_to_the_notebooks(monkeypatch, tmp_path):
 def test_a_long_column_has_one_type(write):
     """A text far down in a long table makes the whole column text, not only the part that pandas reads with it."""
     rows = "".join(f"0{n % 9},{n},{n % 2}\n" for n in range(200_000))
-    table = tables.read_table(write("a,b,y\n" + rows + "zz,1,1\n"))
+    table = tables.load(write("a,b,y\n" + rows + "zz,1,1\n"), "y").table
     assert set(table["a"].map(type)) == {str}
     assert table["a"][:2].tolist() == ["00", "01"]
 
@@ -185,7 +203,7 @@ def test_a_text_among_numbers_is_a_mistake(write):
     rows = "".join(f"{n},{n % 2},{n * 1.5}\n" for n in range(20))
     dataset = tables.load(write("a,y,z\n" + rows + "three,1,2\n"), "y")
     with pytest.raises(DataError, match=r"t\.csv: the column 'a' is .* numbers, but row 20 is 'three': correct"):
-        columns.choose_features(dataset, [])
+        columns.choose_features(dataset, ["a"])
     with pytest.raises(DataError, match=r"t\.csv: the target 'z' is a column of numbers, but row 20 is '894,000'"):
         tables.load(write("a,y,z\n" + rows + '3,1,"894,000"\n'), "z")
 
@@ -207,6 +225,32 @@ def test_a_file_name_without_letters_names_no_model(name):
 
 def test_words_for_a_missing_value_are_values_among_texts(write):
     """`NA` and `None` are missing among numbers and stay what they are among texts."""
-    table = tables.read_table(write("a,b\n" + "1,None\nNA,mild\n?,severe\n" * 9))
+    table = tables.load(write("a,b\n" + "1,None\nNA,mild\n?,severe\n" * 9), "b").table
     assert table["a"].isna().sum() == 18 and tables.is_number(table["a"])
     assert sorted(table["b"].unique()) == ["None", "mild", "severe"]
+
+
+def test_what_was_assumed_is_told(write):
+    """A table says how its file was read, of what kind its columns are, and what was assumed of them."""
+    rows = "".join(f"{n}.03.2024;{n},5;{'ja' if n % 2 else 'nein'}\n" for n in range(1, 25))
+    dataset = tables.load(write(("tag;größe;y\n" + rows).encode("latin-1")), "y")
+    assert dataset.form.told() == ";-separated, decimal comma, Windows-1252 (Latin-1)"
+    assert dataset.kinds == {"tag": "date", "größe": "number", "y": "category"}
+    assert dataset.notes == {"tag": "dates written day first, such as 1.03.2024"}
+
+
+def test_a_card_corrects_what_was_inferred(write):
+    """The card has the last word on the form of the file and on the kind of a column."""
+    rows = "".join(f"{n:03};{n % 3}/{4}/2024;1,{n % 9}00;{n % 2}\n" for n in range(1, 40) if n % 3)
+    card = '[form]\nthousands = ","\n[columns.code]\nkind = "category"\n[columns.day]\nkind = "date"\nfirst = "month"\n'
+    dataset = tables.load(write("code;day;n;y\n" + rows, card), "y")
+    assert dataset.kinds == {"code": "category", "day": "date", "n": "number", "y": "number"}
+    assert dataset.table["code"][0] == "001" and dataset.table["n"][0] == 1100
+    assert dataset.table["day"][0] == pd.Timestamp("2024-01-04")
+
+
+def test_a_target_of_dates_is_refused(write):
+    """A date is no target: as a regression it is told what it holds."""
+    rows = "".join(f"{n % 7},2024-01-{1 + n % 28}\n" for n in range(30))
+    with pytest.raises(DataError, match=r"the target 'y' holds texts such as '2024-01-1': a regression needs numbers"):
+        tables.load(write("a,y\n" + rows, REGRESSION))

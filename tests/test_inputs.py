@@ -181,12 +181,58 @@ def test_shortest_is_the_same_number(value: float):
     assert shortest(np.float32(14.23)) == 14.23
 
 
-def test_truth_values_are_taken_for_categories_of_truth():
-    """JSON's own true and false stand for the categories of that name, and for no others."""
-    features = [Feature("paid", "category", nullable=True, categories=["false", "true"])]
-    read = Schema(features).read([{"paid": True}, {"paid": "false"}, {"paid": None}])
-    assert read.categories[:, 0].tolist() == ["true", "false", ""] and read.warnings == []
-    with pytest.raises(InputError, match="'colour' must be a text, got true"):
-        Schema([Feature("colour", "category", categories=["red"])]).read([[True]])
-    with pytest.raises(InputError, match="row 1: 'paid' must be a text, got 1"):
-        Schema(features).read([[True], [1]])
+def test_truth_values_become_0_and_1():
+    """JSON's true and false are taken for a feature of truth values, and nothing else is."""
+    paid = Schema([Feature("paid", "boolean", nullable=True)])
+    inputs = paid.read([{"paid": True}, {"paid": False}, {"paid": None}])
+    assert np.array_equal(inputs.numbers[:, 0], [1, 0, np.nan], equal_nan=True) and inputs.warnings == []
+    for value in ("true", 1, 0.0, "", [True]):
+        with pytest.raises(InputError, match=r"row 1: 'paid' must be true or false, got "):
+            paid.read([[True], [value]])
+    with pytest.raises(InputError, match="'paid' must not be missing"):
+        Schema([Feature("paid", "boolean")]).read([[None]])
+
+
+def test_truth_values_are_no_texts_and_no_numbers(schema: Schema):
+    """true and false are refused where a text or a number is wanted."""
+    with pytest.raises(InputError) as caught:
+        schema.read([row(width=True, colour=False)])
+    assert reasons(caught) == [
+        (0, "width", "must be a number, got true"),
+        (0, "colour", "must be a text, got false"),
+    ]
+
+
+@pytest.fixture
+def sold() -> Schema:
+    """One feature of dates that may be missing."""
+    return Schema([Feature("sold", "date", nullable=True, min="2020-01-01", max="2024-05-01T12:00:00")])
+
+
+def test_dates_become_days(sold: Schema):
+    """A date is the days since 1970-01-01 in UTC, the time of day as their fraction, NaN where it is missing."""
+    texts = ["1970-01-02", "2024-05-01T12:00", "2024-05-01 12:00:00Z", "2024-05-01T14:00+02:00", None]
+    numbers = sold.read([[text] for text in texts]).numbers[:, 0]
+    assert np.array_equal(numbers, np.array([1, *[19844.5] * 3, np.nan], np.float32), equal_nan=True)
+
+
+@pytest.mark.parametrize("value", ["01.05.2024", "2024-5-1", "2024-02-30", "0000-01-01", "", "now", 19844, True, ["x"]])
+def test_what_is_no_date_is_told(sold: Schema, value: Any):
+    """Anything but an ISO date is told how to write one, and only the row that holds it."""
+    with pytest.raises(InputError, match="must be a date such as 2024-05-01, got ") as caught:
+        sold.read([["2024-05-01"], [value]])
+    assert [where for where, _, _ in reasons(caught)] == [1]
+
+
+def test_dates_outside_of_the_range_are_told_as_dates(sold: Schema):
+    """The warning names the range and the value as dates; the limits themselves are inside."""
+    first, second = sold.read([["2019-12-31"], ["2020-01-01"], ["2024-05-01T12:00"], ["2025-01-01"]]).warnings
+    assert (first.row, first.field, first.value) == (0, "sold", "2019-12-31")
+    assert str(second) == ("row 3: 'sold' is outside the range seen in training, 2020-01-01 to 2024-05-01T12:00:00")
+
+
+def test_numbers_truth_values_and_dates_share_a_tensor():
+    """All three stand in `numbers` in the features' order, whatever stands between them."""
+    features = [Feature("d", "date"), Feature("t", "category"), Feature("b", "boolean"), Feature("n", "number")]
+    inputs = Schema(features).read([["1970-01-03", "u", True, 7]])
+    assert inputs.numbers.tolist() == [[2, 1, 7]] and inputs.categories.tolist() == [["u"]]

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 SERVICE = sorted((ROOT / "service").rglob("*.py"))
 
 LAYERS = [
-    {"errors", "files"},
+    {"errors", "files", "dates"},
     {"bundle", "config"},
     {"onnx_file", "inputs", "registry", "calibration"},
     {"model"},
@@ -76,7 +76,7 @@ def test_modeling_knows_only_the_contract(path: Path):
     names = {name.split(".")[0] for name in imports(path)}
     assert not names & {"flask", "workshop", "papermill", "granian"}
     below = {name.split(".")[1] for name in imports(path) if name.split(".")[0] == "service"}
-    assert below <= {"bundle", "calibration", "errors", "inputs", "config", "files"}
+    assert below <= {"bundle", "calibration", "errors", "inputs", "config", "files", "dates"}
 
 
 def test_serving_loads_nothing_of_the_workshop():

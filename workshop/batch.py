@@ -6,17 +6,19 @@ import os
 import warnings
 from collections.abc import Generator, Iterable
 from contextlib import closing
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from modeling.dataset import FORM, MISSING_WORDS
+from modeling.kinds import as_iso, date_order
+from modeling.reading import HEAD, MISSING_WORDS, Form, as_numbers, form_of, named
+from service.bundle import Feature
 from service.errors import DataError, InputError, Problem
-from service.inputs import WARNED, Inputs, is_truth
+from service.inputs import TRUTH, WARNED, Inputs
 from service.model import Model
 
 CHUNK = 50_000
@@ -34,17 +36,17 @@ def predict_file(model: Model, rows: Path, output: Path) -> tuple[int, list[Prob
         if output.exists() and output.samefile(rows):
             raise DataError(f"{output} is the input: name another file for the predictions")
         with (
-            rows.open("rb") as source,
+            BufferedReader(rows.open("rb", buffering=0), HEAD) as source,
             beside.open("w", encoding="utf-8", newline="") as sink,
             tqdm(total=rows.stat().st_size, unit="B", unit_scale=True, desc=rows.name, disable=None) as bar,
-            closing(_chunks(model, rows, source)) as tables,
+            closing(_chunks(model, rows, source)) as chunks,
         ):
-            for table in tables:
-                inputs = _inputs(model, table, count)
+            for columns in chunks:
+                inputs = _inputs(model, columns, count)
                 warned += _moved(inputs.warnings, count)[: WARNED - len(warned)]
                 answers = _answers(model, inputs)
                 answers.to_csv(sink, index=False, header=not count, lineterminator="\n")
-                count += len(table)
+                count += len(inputs)
                 bar.update(source.tell() - bar.n)
         beside.replace(output)
     except OSError as error:
@@ -60,46 +62,58 @@ def _moved(problems: Iterable[Problem], before: int) -> list[Problem]:
     return [msgspec.structs.replace(problem, row=(problem.row or 0) + before) for problem in problems]
 
 
-def _chunks(model: Model, rows: Path, source: object) -> Generator[pd.DataFrame, None, None]:
-    form = {**FORM, "skip_blank_lines": len(model.schema.names) > 1}
-    texts = {feature.name: "str" for feature in model.schema.categories}
+def _chunks(model: Model, rows: Path, source: Any) -> Generator[dict[str, Any], None, None]:
+    """Yield the features' columns, a chunk at a time, with the values as JSON would have them."""
+    form = form_of(source.peek(HEAD), Form(), rows.name)
+    options = {**form.options(), "skip_blank_lines": len(model.schema.names) > 1}
+    texts = {feature.name: "str" for feature in model.schema.features if feature.kind in ("category", "date")}
+    orders: dict[str, str] = {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            with pd.read_csv(source, chunksize=CHUNK, dtype=texts, **form) as reader:  # type: ignore[call-overload]
+            with pd.read_csv(source, chunksize=CHUNK, dtype=texts, **options) as reader:
                 for table in reader:
+                    table.columns = pd.Index(map(_name, table.columns, range(table.shape[1])))
                     absent = [name for name in model.schema.names if name not in table.columns]
                     if absent:
                         raise DataError(f"{rows.name} has no column {absent[0]!r}, which {model.name} needs: add it")
-                    yield table
+                    yield {f.name: _values(f, table[f.name], form, orders) for f in model.schema.features}
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{rows.name} is empty: give a CSV file with a header") from error
-    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError) as error:
+    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeError) as error:
         raise DataError(f"{rows.name} is not a table: {str(error).strip()}; correct it") from error
 
 
-def _inputs(model: Model, table: pd.DataFrame, before: int) -> Inputs:
-    columns: dict[str, Any] = {}
-    for feature in model.schema.numbers:
-        values = table[feature.name].to_numpy()
-        columns[feature.name] = values if values.dtype.kind in "fiu" else [_number(value) for value in values]
-    for feature in model.schema.categories:
-        # Training has truth values in lower case, whatever case the file writes.
-        column = table[feature.name].str.lower() if is_truth(feature) else table[feature.name]
-        columns[feature.name] = [None if value != value else value for value in column]
+def _name(name: str, at: int) -> str:
+    return named([""] * at + ["" if name == f"Unnamed: {at}" else name])[at]
+
+
+def _values(feature: Feature, column: pd.Series, form: Form, orders: dict[str, str]) -> Any:
+    """Return a column of a file as JSON would have it; `orders` remembers how the first chunk wrote its dates."""
+    if feature.kind == "number":
+        return column.to_numpy() if column.dtype.kind in "fiu" else _numbers(column, form)
+    if feature.kind == "category":
+        return [None if value != value else value for value in column]
+    missing = column.isna() | column.isin(MISSING_WORDS)
+    texts = [None if gone else str(value).strip() for value, gone in zip(column, missing, strict=True)]
+    if feature.kind == "boolean":
+        return [text if text is None else TRUTH.get(text.lower(), text) for text in texts]
+    order = orders.setdefault(feature.name, date_order(filter(None, texts)) or "")
+    return [text if text is None else as_iso(text, order) for text in texts]
+
+
+def _numbers(column: pd.Series, form: Form) -> list[Any]:
+    """Return what stands in a column that is not all numbers: a number where it is one, else the text."""
+    numbers = as_numbers(column.astype("str"), form)
+    kept = numbers.notna() | column.isna() | column.isin(MISSING_WORDS)
+    return [number if good else value for number, good, value in zip(numbers, kept, column, strict=True)]
+
+
+def _inputs(model: Model, columns: dict[str, Any], before: int) -> Inputs:
     try:
         return model.schema.read_columns(columns)
     except InputError as error:
         raise InputError(_moved(error.problems, before)) from error
-
-
-def _number(value: object) -> object:
-    """Return what stands in a column that is not all numbers: a number where it is one, else the text."""
-    try:
-        # Python reads 1_6 as 16; a table does not mean that.
-        return np.nan if value != value or value in MISSING_WORDS else float(str(value).replace("_", "?"))
-    except ValueError:
-        return value
 
 
 def _answers(model: Model, inputs: Inputs) -> pd.DataFrame:

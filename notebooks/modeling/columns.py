@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from modeling.dataset import Column, Dataset, is_number, stray_text, told
-from service.bundle import Feature, Target, Value
+from modeling.dataset import Dataset, told
+from modeling.kinds import LEARNED, Column, is_date, is_number, is_truth, stray_text
+from service import dates
+from service.bundle import Feature, Target
 from service.errors import DataError
 from service.inputs import shortest
 
-LEAVE_OUT = "leave it out by listing the others in `features`"
 
+def choose_features(dataset: Dataset, wanted: Sequence[str] = ()) -> list[str]:
+    """Return the features to learn from, categories last; raise DataError if one that is wanted cannot be used.
 
-def choose_features(dataset: Dataset, wanted: Sequence[str]) -> list[str]:
-    """Return the features to learn from, numbers first; raise DataError if one cannot be used.
-
-    An empty `wanted` means every column but the target; then columns that hold nothing or one value are
-    refused by name, so that leaving them out is somebody's decision.
+    An empty `wanted` means every column but the target and what is `left_out`.
     """
     columns = [name for name in dataset.table.columns if name != dataset.target]
     for name in wanted:
@@ -29,27 +28,51 @@ def choose_features(dataset: Dataset, wanted: Sequence[str]) -> list[str]:
             raise DataError(f"{name!r} is the target: take it out of `features`")
         if name not in columns:
             raise DataError(f"{dataset.path.name} has no column {name!r}: choose `features` among {', '.join(columns)}")
-    chosen = list(dict.fromkeys(wanted)) or columns
-    if not chosen:
+        fault = _fault(dataset, name)
+        if fault:
+            raise DataError(
+                f"{dataset.path.name}: the column {name!r} {fault}: correct it, or take it out of `features`"
+            )
+    left = left_out(dataset)
+    chosen = list(dict.fromkeys(wanted)) or [name for name in columns if name not in left]
+    if not columns:
         raise DataError(f"{dataset.path.name} has no column beside its target {dataset.target!r}: add a feature")
-    for name in chosen:
-        _check_feature(dataset, name)
-    numbers = [name for name in chosen if is_number(dataset.table[name])]
-    return [*numbers, *(name for name in chosen if name not in numbers)]
+    if not chosen:
+        name, why = next(iter(left.items()))
+        raise DataError(
+            f"{dataset.path.name} has no column to learn from ({name!r} {why}): add one, or name `features`"
+        )
+    numeric = [name for name in chosen if _is_numeric(dataset.table[name])]
+    return [*numeric, *(name for name in chosen if name not in numeric)]
+
+
+def left_out(dataset: Dataset) -> dict[str, str]:
+    """Return the columns that are not learned from unless they are named in `features`, each with why."""
+    why = {name: _reason(dataset, name) for name in dataset.table.columns if name != dataset.target}
+    return {name: reason for name, reason in why.items() if reason}
+
+
+def told_left_out(left: dict[str, str]) -> str:
+    """Return in words, as Markdown, what is left out and how to keep it."""
+    if not left:
+        return "Every column but the target is learned from."
+    lines = [f"- `{name}` is left out: it {why}." for name, why in left.items()]
+    shown = lines[:20] + ([f"- … and {len(lines) - 20} more."] if len(lines) > 20 else [])
+    cure = "Name a column in `features` to learn from it all the same, or give its `kind` in the card."
+    return "\n".join([*shown, "", cure])
 
 
 def as_model_input(table: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame:
-    """Return the features as the service will see them: 32-bit numbers, and texts with "" for a missing one.
+    """Return the features as the model reads them: the numeric ones first, and texts with "" for a missing one.
 
-    Numbers are rounded to 32 bits but stay in 64-bit columns, so that least squares loses no digits.
+    Truth values become 0 and 1, dates days since 1970-01-01. All are rounded to the 32 bits that the service sends
+    but stay in 64-bit columns, so that least squares loses no digits.
     """
-    columns = {}
-    for name in features:
-        if is_number(table[name]):
-            columns[name] = table[name].astype("float32").astype("float64")
-        else:
-            columns[name] = table[name].map(_as_text, na_action=None).astype(object)
-    return pd.DataFrame(columns, index=table.index)
+    numeric = [name for name in features if _is_numeric(table[name])]
+    texts = [name for name in features if name not in numeric]
+    columns: dict[str, pd.Series] = {name: _as_number(table[name]) for name in numeric}
+    columns |= {name: table[name].map(_as_text).astype(object) for name in texts}
+    return pd.DataFrame(columns, index=table.index, copy=False)
 
 
 def has_whole_labels(values: pd.Series) -> bool:
@@ -101,35 +124,79 @@ def describe_target(dataset: Dataset, classes: Sequence[int | str]) -> Target:
 def _feature(dataset: Dataset, values: pd.Series, nullable: bool) -> Feature:
     name = str(values.name)
     column = dataset.card.columns.get(name, Column())
-    numeric = is_number(values)
-    present = values.dropna() if numeric else values[values != ""]
+    present = values[values != ""] if values.dtype == object else values.dropna()
     if present.empty:
-        raise DataError(f"{dataset.path.name}: the column {name!r} has no values in the training rows: {LEAVE_OUT}")
-    example: Value = shortest(present.iloc[0]) if numeric else str(present.iloc[0])
+        raise DataError(
+            f"{dataset.path.name}: the column {name!r} has no values in the training rows: "
+            "leave it out by listing the others in `features`"
+        )
+    kind = _kind_in_model(dataset.table[name]) if name in dataset.table else _kind_in_model(values)
+    low, high, example = (as_sent(value, kind) for value in (present.min(), present.max(), present.iloc[0]))
+    ranged = kind in ("number", "date")
     return Feature(
         name=name,
-        kind="number" if numeric else "category",
+        kind=kind,
         unit=column.unit,
         meaning=column.meaning,
         nullable=nullable,
-        min=shortest(present.min()) if numeric else None,
-        max=shortest(present.max()) if numeric else None,
-        categories=[] if numeric else sorted(present.unique()),
+        min=low if ranged else None,
+        max=high if ranged else None,
+        categories=sorted(present.unique()) if kind == "category" else [],
         example=example,
     )
 
 
-def _check_feature(dataset: Dataset, name: str) -> None:
-    values, where = dataset.table[name], f"{dataset.path.name}: the column {name!r}"
+def as_sent(value: Any, kind: str) -> Any:
+    """Return a value of the model's input as a client sends it: null where missing, a date as its text."""
+    if kind == "category":
+        return value or None
+    if value != value:
+        return None
+    if kind == "boolean":
+        return bool(value)
+    return dates.text(value) if kind == "date" else shortest(value)
+
+
+def _is_numeric(values: pd.Series) -> bool:
+    return is_number(values) or is_truth(values) or is_date(values)
+
+
+def _kind_in_model(values: pd.Series) -> Literal["number", "category", "boolean", "date"]:
+    if is_truth(values) or is_date(values):
+        return "boolean" if is_truth(values) else "date"
+    return "number" if is_number(values) else "category"
+
+
+def _as_number(values: pd.Series) -> pd.Series:
+    dated = is_date(values)
+    numbers = dates.days(values.to_numpy()) if dated else values.to_numpy(dtype=np.float64, na_value=np.nan)
+    return pd.Series(numbers.astype(np.float32).astype(np.float64), index=values.index)
+
+
+def _reason(dataset: Dataset, name: str) -> str:
+    """Return why a column is not learned from unasked, "" if it is."""
+    fault = _fault(dataset, name)
+    if fault or dataset.kinds[name] in LEARNED:
+        return fault
+    return f"{NAMED[dataset.kinds[name]]} ({dataset.notes.get(name, 'the card says so')})"
+
+
+NAMED = {"identifier": "is an identifier", "text": "is a text"}
+
+
+def _fault(dataset: Dataset, name: str) -> str:
+    """Return why nothing can be learned from a column, "" if something can."""
+    values = dataset.table[name]
     if values.isna().all():
-        raise DataError(f"{where} has no values: {LEAVE_OUT}")
+        return "has no values"
     if values.nunique() == 1 and not values.isna().any():
-        raise DataError(f"{where} is constant, always {told(values.iloc[0])}: {LEAVE_OUT}")
-    stray = stray_text(values)
+        return f"is constant, always {told(values.iloc[0])}"
+    stray = "" if dataset.card.columns.get(name, Column()).kind else stray_text(values, dataset.form)
     if stray:
-        raise DataError(f"{where} is a column of numbers, but {stray}: correct it, or {LEAVE_OUT}")
+        return f"is {stray}"
     if is_number(values) and (values.abs() > np.finfo(np.float32).max).any():
-        raise DataError(f"{where} holds a number that is infinite or too large for 32 bits: correct it, or {LEAVE_OUT}")
+        return "holds a number that is infinite or too large for 32 bits"
+    return ""
 
 
 def _as_text(value: object) -> str:

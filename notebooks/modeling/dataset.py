@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 import hashlib
 import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
 import pandas as pd
 
+from modeling.kinds import Column, Kind, is_number, read_column, stray_text
+from modeling.reading import Form, as_numbers, find_form, read_table
 from service.errors import DataError
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent
@@ -22,31 +23,6 @@ Task = Literal["classification", "regression"]
 
 MOST_CLASSES = 20
 """Whole numbers with at most so many values, each three times on average, are classes unless the card says no."""
-
-
-# In parts, as pandas reads by default, "07" becomes 7 in one part and stays a text in another. And "None" or "NA" is a
-# class or a category like any other, unless it stands among numbers.
-FORM: dict[str, Any] = {
-    "encoding": "utf-8-sig",
-    "index_col": False,
-    "low_memory": False,
-    "keep_default_na": False,
-    "na_values": [""],
-}
-"""How pandas reads a CSV, to learn from and to predict."""
-
-MISSING_WORDS = ("NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "#N/A", "?", "-")
-"""What stands for a missing value among numbers."""
-
-MOST_STRAY = 0.1
-"""Where at most this share of a column's values are texts among numbers, they are mistakes and not categories."""
-
-
-class Column(msgspec.Struct, frozen=True):
-    """What a card says of one column."""
-
-    unit: str = ""
-    meaning: str = ""
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,10 +36,14 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     licence: str = ""
     citation: str = ""
     columns: dict[str, Column] = {}
+    form: Form = Form()
 
 
 class Dataset(msgspec.Struct, frozen=True):
-    """A table with what is known of it; `table` is as read, nothing removed."""
+    """A table with what is known of it; `table` is as read, nothing removed.
+
+    `form` is how the file is written, `kinds` of what kind each column is, `notes` what was assumed of a column.
+    """
 
     path: Path
     card: Card
@@ -71,6 +51,9 @@ class Dataset(msgspec.Struct, frozen=True):
     target: str
     task: Task
     sha256: str
+    form: Form
+    kinds: dict[str, Kind]
+    notes: dict[str, str]
 
     @property
     def name(self) -> str:
@@ -96,7 +79,9 @@ def load(data: str | Path, target: str = "") -> Dataset:
     """
     path = find(data)
     card = read_card(path)
-    table = read_table(path)
+    form = find_form(path, card.form)
+    as_they_are = [name for name, column in card.columns.items() if column.kind in ("category", "text")]
+    table = read_table(path, form, as_they_are)
     _check_card(path, card, table)
     target = target or card.target
     if not target:
@@ -105,9 +90,12 @@ def load(data: str | Path, target: str = "") -> Dataset:
         )
     if target not in table.columns:
         raise DataError(f"{path.name} has no column {target!r}: choose the target among {_names(table)}")
+    kinds, notes = _understand(table, card, form, target)
     task = card.task if card.task and target == card.target else _task_of(table[target])
     check_target(path, table[target], task)
-    return Dataset(path, card, table, target, task, hashlib.sha256(path.read_bytes()).hexdigest())
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Dataset(path, card, table, target, task, digest, form, kinds, notes)
 
 
 def find(data: str | Path) -> Path:
@@ -130,36 +118,9 @@ def read_card(path: Path) -> Card:
         raise DataError(f"the card {card.name} cannot be read: {error}; correct it") from error
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Return a CSV as a table, or raise DataError if it is empty, ragged, or its names are not unique."""
-    try:
-        _check_form(path)
-        table: pd.DataFrame = pd.read_csv(path, **FORM).apply(_typed)
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path.name} is not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8"
-        ) from error
-    except (pd.errors.ParserError, csv.Error) as error:
-        raise DataError(f"{path.name} is not a table: {str(error).strip()}; correct it") from error
-    if table.empty:
-        raise DataError(f"{path.name} has a header and no rows: add rows to learn from")
-    return table
-
-
 def drop_duplicates(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with the first of each set of equal rows, numbered anew."""
     return table.drop_duplicates(ignore_index=True)
-
-
-def stray_text(values: pd.Series) -> str:
-    """Return where a column that is nearly all numbers holds a text, "" if it holds numbers only or texts as such."""
-    if is_number(values) or pd.api.types.is_bool_dtype(values):
-        return ""
-    present = values.dropna()
-    texts = present[pd.to_numeric(present, errors="coerce").isna()]
-    if texts.empty or len(texts) > MOST_STRAY * len(present):
-        return ""
-    return f"row {texts.index[0]} is {told(texts.iloc[0])}"
 
 
 def slug(name: str) -> str:
@@ -170,42 +131,19 @@ def slug(name: str) -> str:
     return found
 
 
-def is_number(column: pd.Series) -> bool:
-    """Whether a column holds numbers; truth values count as categories."""
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-
-
-def _typed(values: pd.Series) -> pd.Series:
-    """Return a column as numbers if it holds nothing but numbers and words for a missing one."""
-    if is_number(values) or pd.api.types.is_bool_dtype(values):
-        return values
-    rest = values[~values.isin(MISSING_WORDS) & values.notna()]
-    if rest.empty or pd.to_numeric(rest, errors="coerce").isna().any():
-        return values
-    return pd.to_numeric(values.where(~values.isin(MISSING_WORDS)))
-
-
-def _check_form(path: Path) -> None:
-    """Raise DataError unless every line has as many values as the header has names, all different."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(file)
-        header = next(filter(None, lines), [])
-        if not header:
-            raise DataError(f"{path.name} is empty: give a CSV file with a header and rows")
-        if len(header) == 1 and re.search(r"[;\t|]", header[0]):
-            separator = re.findall(r"[;\t|]", header[0])[0]
-            raise DataError(f"{path.name} is separated by {separator!r}: save it with commas")
-        if "" in header:
-            raise DataError(f"{path.name}: column {header.index('') + 1} has no name: name it or remove it")
-        twice = sorted({name for name in header if header.count(name) > 1})
-        if twice:
-            raise DataError(f"{path.name} has more than one column {twice[0]!r}: rename one of them")
-        for line in filter(None, lines):
-            if len(line) != len(header):
-                raise DataError(
-                    f"{path.name}: line {lines.line_num} has {len(line)} values, "
-                    f"the header names {len(header)} columns: correct the line"
-                )
+def _understand(table: pd.DataFrame, card: Card, form: Form, target: str) -> tuple[dict[str, Kind], dict[str, str]]:
+    """Put what each column was understood as into the table; return the kinds, and what was assumed of which."""
+    kinds: dict[str, Kind] = {}
+    notes: dict[str, str] = {}
+    for name in table.columns:
+        found = read_column(table[name], card.columns.get(name, Column()), form)
+        kinds[name] = found.kind
+        if found.note:
+            notes[name] = found.note
+        # A target that is a date has no task yet: it stays a text.
+        if found.values is not table[name] and not (name == target and found.kind == "date"):
+            table[name] = found.values
+    return kinds, notes
 
 
 def told(value: object) -> str:
@@ -234,12 +172,12 @@ def check_target(path: Path, target: pd.Series, task: Task) -> None:
     name = f"{path.name}: the target {target.name!r}"
     if target.isna().all():
         raise DataError(f"{name} has no values: choose another target")
-    stray = stray_text(target)
+    stray = stray_text(target, Form(decimal="."))
     if stray:
-        raise DataError(f"{name} is a column of numbers, but {stray}: correct it")
+        raise DataError(f"{name} is {stray}: correct it")
     if task == "regression" and not is_number(target):
         present = target.dropna()
-        text = present[pd.to_numeric(present, errors="coerce").isna()].head(1).tolist() or present.tolist()
+        text = present[as_numbers(present, Form(decimal=".")).isna()].head(1).tolist() or present.tolist()
         raise DataError(
             f"{name} holds texts such as {text[0]!r}: a regression needs numbers, "
             "so correct them or set the task to classification in the card"

@@ -16,12 +16,14 @@ import onnxruntime
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from modeling.dataset import NOTEBOOKS, is_number
+from modeling.columns import as_sent
+from modeling.dataset import NOTEBOOKS
 from modeling.discriminant import register_converter
+from modeling.kinds import is_number
 from service.bundle import Feature, Golden, Value
 from service.errors import DataError
 from service.files import sha256
-from service.inputs import Inputs, Schema, shortest
+from service.inputs import Inputs, Schema
 
 PACKAGES = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy", "pandas")
 TOLERANCE = 1e-5
@@ -59,17 +61,19 @@ def to_onnx(pipeline: Pipeline, X: pd.DataFrame) -> bytes:
 
 def edge_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]) -> pd.DataFrame:
     """Return rows where a model is most likely to differ: extremes, missing values, and tree thresholds."""
-    typical = pd.Series({f.name: X[f.name].median() if f.kind == "number" else f.categories[0] for f in features})
+    typical = pd.Series({f.name: _typical(X[f.name], f.kind) for f in features})
     rows = []
     for feature in features:
-        values: list[Value] = (
-            [feature.min, feature.max] if feature.kind == "number" else [*feature.categories, "never seen"]
-        )
+        category = feature.kind == "category"
+        values = [*feature.categories, "never seen"] if category else [X[feature.name].min(), X[feature.name].max()]
         if feature.nullable:
-            values.append(np.nan if feature.kind == "number" else "")
+            values.append("" if category else np.nan)
         rows += [{**typical, feature.name: value} for value in values]
-    numbers = {f.name: "float32" for f in features if f.kind == "number"}
-    rows += [{**typical, X.columns[column]: value} for column, value in _thresholds(pipeline[-1], len(numbers))]
+    numbers = {f.name: "float32" for f in features if f.kind != "category"}
+    truths = {f.name for f in features if f.kind == "boolean"}
+    thresholds = [(X.columns[column], value) for column, value in _thresholds(pipeline[-1], len(numbers))]
+    # A truth value is 0 or 1; what lies between is no row that anybody can send.
+    rows += [{**typical, name: value} for name, value in thresholds if name not in truths]
     return pd.DataFrame(rows, columns=X.columns).astype(numbers).astype(dict.fromkeys(numbers, "float64"))
 
 
@@ -113,7 +117,7 @@ def golden_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]
             )
         rows, probabilities = rows[clear], probabilities[clear]
     return Golden(
-        rows=[_as_sent(record) for record in rows.to_dict("records")],
+        rows=[dict(zip(rows.columns, sent, strict=True)) for sent in zip(*_as_sent(rows, features), strict=True)],
         predict=pipeline.predict(rows).tolist(),
         predict_proba=probabilities.tolist(),
         tolerance=TOLERANCE * spread,
@@ -122,8 +126,7 @@ def golden_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]
 
 def as_inputs(X: pd.DataFrame, features: Sequence[Feature]) -> Inputs:
     """Return a table as the service's checked inputs, by the service's own code."""
-    records = [_as_sent(record) for record in X.to_dict("records")]
-    return Schema(features).read_records(records)
+    return Schema(features).read_columns(dict(zip(X.columns, _as_sent(X, features), strict=True)))
 
 
 def provenance(notebook: str) -> dict[str, Any]:
@@ -173,15 +176,15 @@ def _thresholds(estimator: Any, width: int) -> list[tuple[int, float]]:
     return ordered[:: max(1, len(ordered) // MOST_THRESHOLDS)]
 
 
-def _as_sent(record: dict[Any, Any]) -> dict[str, Value]:
-    """Return a row as JSON has it: null for a missing value."""
-    return {name: _sent(value) for name, value in record.items()}
+def _typical(values: pd.Series, kind: str) -> Any:
+    """Return a value that a client could send: the median of numbers, else the most frequent."""
+    return values.median() if kind in ("number", "date") else values[values != ""].mode()[0]
 
 
-def _sent(value: Any) -> Value:
-    if isinstance(value, str):
-        return value or None
-    return None if value != value else shortest(value)
+def _as_sent(X: pd.DataFrame, features: Sequence[Feature]) -> list[list[Value]]:
+    """Return each column of `X` as a client would send it."""
+    kinds = {feature.name: feature.kind for feature in features}
+    return [[as_sent(value, kinds[str(name)]) for value in X[name].tolist()] for name in X]
 
 
 def _git_commit() -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from modeling.dataset import is_number
+from modeling.kinds import as_iso, is_date, is_number, looks_like_date
+from modeling.reading import MISSING_WORDS
+from service import dates
 from service.bundle import Split
 from service.errors import DataError
+from service.inputs import TRUTH
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -18,8 +22,8 @@ Hashes = npt.NDArray[np.uint64]
 def row_hashes(table: pd.DataFrame, columns: Sequence[str], seed: int) -> Hashes:
     """Return one number in [0, 2**64) per row, the same for equal content in `columns` and the same seed.
 
-    A cell that reads as a number is hashed as that number and any other as its text, cell by cell, so that an
-    appended row which changes the type that a column is read with changes no other row's hash.
+    A cell that reads as a number, a truth value or a date is hashed as that and any other as its text, cell by cell,
+    so that an appended row which changes the kind that a column is read as changes no other row's hash.
     """
     content = np.full(len(table), seed, dtype=np.uint64)
     for name in columns:
@@ -52,15 +56,66 @@ def untouched(table: pd.DataFrame, split: Split) -> npt.NDArray[np.bool_]:
     return row_hashes(table, split.columns, split.seed) < np.uint64(int(split.test_size * 2**64))
 
 
+GROUPED = re.compile(r"[+-]?\d{1,3}(?:([.,' \xa0\u202f])\d{3})(?:\1\d{3})*(?:(?!\1)[.,]\d+)?")
+NOTHING = pd.util.hash_array(np.array([""], dtype=object))[0]
+
+
 def _cell_hashes(values: pd.Series) -> Hashes:
     if is_number(values):
-        numbers, texts = values.astype("float64"), pd.Series("", index=values.index)
-    else:
-        texts = values.map(lambda value: "" if value is None or value != value else str(value).strip())
-        numbers = pd.to_numeric(texts, errors="coerce").astype("float64")
-    by_number = pd.util.hash_array((numbers + 0.0).to_numpy())
-    by_text = pd.util.hash_array(texts.to_numpy(dtype=object))
-    return np.where(numbers.isna(), by_text, by_number).astype(np.uint64)
+        return _number_hashes(values.to_numpy(dtype=np.float64, na_value=np.nan))
+    if is_date(values):
+        return _date_hashes(values.to_numpy(dtype="datetime64[us]"))
+    codes, different = pd.factorize(values.astype(object))
+    hashes = _text_hashes([_plain(str(value).strip()) for value in different])
+    return np.append(hashes, NOTHING)[codes]
+
+
+def _number_hashes(numbers: npt.NDArray[np.float64]) -> Hashes:
+    hashes = pd.util.hash_array(numbers + 0.0)
+    return np.where(np.isnan(numbers), NOTHING, hashes)
+
+
+def _date_hashes(moments: npt.NDArray[np.datetime64]) -> Hashes:
+    """Return hashes `[n]` that are the same with day and month exchanged: which is which, other rows decide."""
+    to_month, to_day = moments.astype("datetime64[M]"), moments.astype("datetime64[D]")
+    year = moments.astype("datetime64[Y]").astype(np.int64)
+    month, day = to_month.astype(np.int64) % 12, (to_day - to_month).astype(np.int64)
+    low, high = np.minimum(month, day), np.maximum(month, day)
+    number = ((year * 31 + low) * 31 + high) * dates.DAY + (moments - to_day).astype(np.int64)
+    return np.where(np.isnat(moments), NOTHING, pd.util.hash_array(number))
+
+
+def _text_hashes(texts: Sequence[str]) -> Hashes:
+    made = pd.Series(texts, dtype=object)
+    numbers = pd.to_numeric(made, errors="coerce").to_numpy(dtype=np.float64)
+    moments = np.array([_moment(text) for text in texts], dtype="datetime64[us]")
+    by_text = np.where(np.isnat(moments), pd.util.hash_array(made.to_numpy()), _date_hashes(moments))
+    return np.where(np.isnan(numbers), by_text, _number_hashes(numbers))
+
+
+def _plain(text: str) -> str:
+    """Return a cell as it is understood among its like: missing, a truth value, or a number with a point."""
+    if text in MISSING_WORDS:
+        return ""
+    if text.lower() in TRUTH:
+        return text.lower()
+    grouped = GROUPED.fullmatch(text)
+    # One group alone is a decimal part as well, and so it is taken.
+    if grouped and (grouped[1] not in ".," or len(re.findall(r"[.,]", text)) > 1):
+        text = text.replace(grouped[1], "")
+    return text.replace(",", ".") if re.fullmatch(r"[+-]?\d+,\d+", text) else text
+
+
+def _moment(text: str) -> np.datetime64 | None:
+    if not looks_like_date(text):
+        return None
+    for order in ("day", "month"):
+        try:
+            moment: np.datetime64 = dates.read([as_iso(text, order)])[0]
+            return moment
+        except ValueError:
+            continue
+    return None
 
 
 def _mix(values: Hashes) -> Hashes:

@@ -1,0 +1,50 @@
+"""Dates: from the text on the wire to the number that a model reads, and back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+
+SUCH = "2024-05-01"
+"""How a date is written, for whoever wrote it otherwise."""
+
+WRITTEN = re.compile(
+    r"\d{4}-\d\d-\d\d([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII
+)
+EPOCH = datetime(1970, 1, 1)
+MICROSECOND, DAY = timedelta(microseconds=1), timedelta(days=1) // timedelta(microseconds=1)
+FIRST, LAST = (datetime.min - EPOCH) // MICROSECOND, (datetime.max - EPOCH) // MICROSECOND
+
+
+def read(texts: Iterable[str | None]) -> npt.NDArray[np.datetime64]:
+    """Return dates `[n]` in UTC to the microsecond, NaT for None, or raise ValueError at the first that is none.
+
+    ISO 8601: `2024-05-01`, with a time (`2024-05-01T10:30`, `2024-05-01 10:30:00.5`) and with `Z` or an offset.
+    """
+    return np.array([None if text is None else _moment(text) for text in texts], dtype="datetime64[us]")
+
+
+def days(moments: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float64]:
+    """Return days `[n]` since 1970-01-01, a time of day as the fraction, NaN for NaT."""
+    return np.where(np.isnat(moments), np.nan, moments.astype("datetime64[us]").astype(np.int64) / DAY)
+
+
+def text(day: float) -> str:
+    """Return days since 1970-01-01 as a date, with the time of day where there is one."""
+    # A 32-bit number near the end of the year 9999 may have been rounded beyond it.
+    moment = EPOCH + timedelta(microseconds=min(max(round(float(day) * DAY), FIRST), LAST))
+    return moment.isoformat() if moment.time() != datetime.min.time() else moment.date().isoformat()
+
+
+def _moment(text: str) -> datetime:
+    if not WRITTEN.fullmatch(text):
+        raise ValueError(f"{text[:80]!r} is no date such as {SUCH}")
+    moment = datetime.fromisoformat(text)
+    try:
+        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    except OverflowError as error:
+        raise ValueError(f"{text[:80]!r} lies outside of the years 1 to 9999") from error

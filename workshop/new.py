@@ -1,0 +1,104 @@
+"""Taking a table into the house: a copy beside the others, and a card with what was inferred, for people to correct."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from modeling.columns import left_out
+from modeling.dataset import Dataset, find, load
+from service import bundle
+from service.errors import DataError
+from service.files import replace_file
+
+HEAD = """\
+# What is known of {file}. Everything here may be corrected, left blank or taken out.
+# What is blank is not known: no unit is shown in a figure, and no meaning in /models.
+"""
+COLUMNS = """\
+# kind: number, category, boolean or date; identifier and text are left out unless they are named in `features`.
+# unit: such as "m²"; "1" for a plain ratio, "code" for a number that only names a category.
+"""
+
+
+def take_in(name: str, source: str, folder: Path, target: str = "", overwrite: bool = False) -> tuple[Path, Dataset]:
+    """Write `<name>.toml` and then `<name>.csv` into the folder; return the card's path and the table.
+
+    DataError if the table cannot be learned from, the name cannot be a model's, or one of the files is there already
+    and is not to be overwritten.
+    """
+    if not bundle.MODEL_NAME.fullmatch(name):
+        raise DataError(f"{name[:80]!r} cannot name a table: use small letters, digits, - and _, such as houses")
+    table, card = folder / f"{name}.csv", folder / f"{name}.toml"
+    path = find(source)
+    for there in (card, table):
+        if there.exists() and not overwrite and not there.samefile(path):
+            raise DataError(f"{there.name} is there already: choose another name, or say --overwrite")
+    dataset = load(path, target)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(card, card_text(dataset, table.name).encode())
+        if not table.exists() or not table.samefile(path):
+            _copy(path, table)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written ({error.strerror}): set CELLAR_DATA") from error
+    return card, dataset
+
+
+def card_text(dataset: Dataset, file: str) -> str:
+    """Return a card, as TOML, that holds what is known and what was inferred of a table."""
+    card, form = dataset.card, dataset.form
+    known = {
+        "title": card.title,
+        "question": card.question,
+        "target": dataset.target,
+        "task": dataset.task,
+        "source": card.source,
+        "licence": card.licence,
+        "citation": card.citation,
+    }
+    written = {
+        "separator": form.separator,
+        "decimal": form.decimal,
+        "thousands": form.thousands,
+        "encoding": form.encoding,
+    }
+    lines = [HEAD.format(file=file), *_pairs(known), "", "[form]", *_pairs(written), "", "[columns]", COLUMNS.rstrip()]
+    left = left_out(dataset)
+    return "\n".join([*lines, *(_column(dataset, name, left.get(name, "")) for name in dataset.table.columns)]) + "\n"
+
+
+def _column(dataset: Dataset, name: str, why_left: str) -> str:
+    """Return the line of one column; where something is wrong with it, its kind is not pinned down."""
+    column = dataset.card.columns.get(name)
+    said = {"unit": column.unit if column else "", "meaning": column.meaning if column else ""}
+    kind = dataset.kinds[name]
+    if name != dataset.target and (not why_left or kind in ("identifier", "text")):
+        said = {"kind": kind, **said}
+    present = dataset.table[name].dropna()
+    remarks = ["the target"] if name == dataset.target else []
+    remarks += [f"such as {_toml(str(present.iloc[0]).removesuffix(' 00:00:00')[:40])}"] if len(present) else []
+    note = f"left out: it {why_left}" if why_left else dataset.notes.get(name, "")
+    remarks += [note] if note else []
+    pairs = ", ".join(_pairs(said))
+    return f"{_toml(name)} = {{ {pairs} }}  # {' '.join('; '.join(remarks).split())}"
+
+
+def _pairs(values: dict[str, str]) -> list[str]:
+    return [f"{key} = {_toml(value)}" for key, value in values.items()]
+
+
+def _toml(text: str) -> str:
+    """Return a text as TOML quotes it: as JSON does, and the one control character that JSON leaves."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _copy(source: Path, place: Path) -> None:
+    beside = place.with_name(f".{place.name}-{os.getpid()}")
+    try:
+        shutil.copyfile(source, beside)
+        beside.replace(place)
+    finally:
+        beside.unlink(missing_ok=True)
