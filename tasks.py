@@ -236,6 +236,16 @@ def verify(c: Any) -> None:
         raise Exit("what is BAD cannot be served: train again, or roll back where it is champion", code=1)
 
 
+@command()
+def reproduce(c: Any) -> None:
+    """Put published numbers beside ours, in reports/reproduce/."""
+    from workshop.progress import Progress
+    from workshop.reproduce import reproduce
+
+    page, tables = reproduce(Progress())
+    print("\n\n".join([*tables, f"The page: {page}"]))
+
+
 @command(help={"fast": "only the tests that start no kernel and take no seconds"})
 def test(c: Any, fast: bool = False) -> None:
     """Run every test."""

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MENU = (
     "setup doctor data lab explore train evaluate pipeline serve predict models promote rollback verify "
-    "test lint format lock clean"
+    "reproduce test lint format lock clean"
 ).split()
 
 

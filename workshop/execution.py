@@ -66,7 +66,7 @@ def run(job: Job, tell: Tell) -> Outcome:
     folder = Path(tempfile.mkdtemp(prefix=".run-", dir=reports))
     try:
         folder.chmod(0o755)
-        with _kernel() as execute:
+        with warm_kernel() as execute:
             for step in job.steps:
                 started = time.perf_counter()
                 made, error = execute(job, step, folder, {"version": version} if version else {}, tell)
@@ -84,7 +84,7 @@ def run(job: Job, tell: Tell) -> Outcome:
 
 
 @contextmanager
-def _kernel() -> Iterator[Callable[..., tuple[tuple[str, int] | None, str]]]:
+def warm_kernel() -> Iterator[Callable[..., tuple[tuple[str, int] | None, str]]]:
     """Start one kernel and yield what executes a notebook in it; a notebook finds it as if it were new."""
     from jupyter_client.manager import KernelManager
 

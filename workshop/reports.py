@@ -22,7 +22,7 @@ TAGS = (
     "a b strong em i code pre p br hr div span ul ol li blockquote h1 h2 h3 h4 h5 h6 dl dt dd sub sup "
     "table thead tbody tfoot tr th td caption"
 ).split()
-TITLES = {"01_explore": "Explore", "02_train": "Train", "03_evaluate": "Evaluate"}
+TITLES = {"01_explore": "Explore", "02_train": "Train", "03_evaluate": "Evaluate", "reproduce": "Reproduce"}
 
 
 def render(folder: Path, pages: Iterable[Path], caption: str) -> None:

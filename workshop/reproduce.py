@@ -1,0 +1,45 @@
+"""Published numbers beside ours: the notebook `reproduce`, run, with its page and its tables in `reports/reproduce/`."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import nbformat
+
+from service import config
+from service.errors import CellarError
+from service.files import replace_file
+from workshop.execution import NOTEBOOKS, Job, Tell, warm_kernel
+
+NAME = "reproduce"
+
+
+def reproduce(tell: Tell) -> tuple[Path, list[str]]:
+    """Run the notebook; return its page's path and each table as text. CellarError if it fails."""
+    from modeling.published import TABLE_MIME
+    from workshop import reports
+
+    place = config.read().reports / NAME
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".run-", dir=place) as run, warm_kernel() as execute:
+        folder = Path(run)
+        _, error = execute(Job(NOTEBOOKS / f"{NAME}.ipynb", steps=(NAME,)), NAME, folder, {}, tell)
+        if error:
+            raise CellarError(f"the notebook {NAME} failed: {error}")
+        reports.render(folder, folder.glob("*.ipynb"), "Published numbers")
+        found = _outputs(folder / f"{NAME}.ipynb", TABLE_MIME)
+        for path in sorted(folder.iterdir()):
+            path.replace(place / path.name)
+    tables = {output[TABLE_MIME]["name"]: output[TABLE_MIME] for output in found}
+    replace_file(place / "tables.json", msgspec.json.format(msgspec.json.encode(tables)) + b"\n")
+    return place / f"{NAME}.html", [output["text/plain"] for output in found]
+
+
+def _outputs(notebook: Path, mime: str) -> list[dict[str, Any]]:
+    """Return what an executed notebook shows in a media type, with its other forms."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    shown = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    return [data for data in shown if mime in data]
