@@ -80,10 +80,10 @@ def suspects(power: pd.Series) -> list[str]:
 
 def strongest_pairs(table: pd.DataFrame, least: float = 0.9) -> pd.Series:
     """Return the pairs of numeric columns with a rank correlation beyond `least`, the strongest first."""
-    correlation = table.corr(method="spearman").abs()
-    above = np.triu(np.ones(correlation.shape, dtype=bool), 1) & (correlation > least).to_numpy()
-    pairs = pd.Series(correlation.where(above).stack())
-    return pairs.dropna().sort_values(ascending=False)
+    correlation = table.corr(method="spearman").abs().to_numpy(dtype=np.float64)
+    first, second = np.nonzero(np.triu(correlation > least, 1))
+    pairs = zip(table.columns[first], table.columns[second], strict=True)
+    return pd.Series(correlation[first, second], index=pd.Index(list(pairs), tupleize_cols=False)).sort_values()[::-1]
 
 
 def _ordered(values: pd.Series) -> npt.NDArray[np.float64]:
