@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from modeling.dataset import Dataset, told
+from modeling.dataset import Dataset, brief, quoted, told
 from modeling.kinds import LEARNED, Column, is_date, is_number, is_truth, stray_text
 from service import dates
 from service.bundle import Feature, Target
@@ -56,7 +56,7 @@ def told_left_out(left: dict[str, str]) -> str:
     """Return in words, as Markdown, what is left out and how to keep it."""
     if not left:
         return "Every column but the target is learned from."
-    lines = [f"- `{name}` is left out: it {why}." for name, why in left.items()]
+    lines = [f"- {quoted(name)} is left out: it {brief(why, 200)}." for name, why in left.items()]
     shown = lines[:20] + ([f"- … and {len(lines) - 20} more."] if len(lines) > 20 else [])
     cure = "Name a column in `features` to learn from it all the same, or give its `kind` in the card."
     return "\n".join([*shown, "", cure])

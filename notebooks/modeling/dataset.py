@@ -151,6 +151,17 @@ def told(value: object) -> str:
     return repr(value.item() if isinstance(value, np.generic) else value)
 
 
+def brief(text: object, most: int = 28) -> str:
+    """Return a name as it fits beside an axis: on one line, and cut if it is long."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def quoted(name: object) -> str:
+    """Return a column's name as Markdown shows it, as code, whatever it holds."""
+    return f"`{brief(name, 60).replace('`', chr(39))}`"
+
+
 def _check_card(path: Path, card: Card, table: pd.DataFrame) -> None:
     for name in card.columns:
         if name not in table.columns:

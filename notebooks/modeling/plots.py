@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import matplotlib as mpl
 import pandas as pd
 from cycler import cycler
@@ -36,5 +38,8 @@ def show(figure: Figure, alt: str) -> None:
     """Show `figure` as a picture that says `alt` to whoever does not see it, and close it."""
     from matplotlib import pyplot
 
-    display(figure, metadata={"image/png": {"alt": alt}})  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        # Names come in every script, and a letter that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", message="Glyph")
+        display(figure, metadata={"image/png": {"alt": alt}})  # type: ignore[no-untyped-call]
     pyplot.close(figure)
