@@ -56,7 +56,7 @@ def test_every_route_is_documented(tmp_path: Path):
             assert f"`{method} {rule.rule.replace('<int:', '<')}`" in text, rule.rule
 
 
-@pytest.mark.parametrize("notebook", ["01_explore", "02_train", "03_evaluate"])
+@pytest.mark.parametrize("notebook", ["01_explore", "02_train", "03_evaluate", "reproduce"])
 def test_every_parameter_is_documented(notebook: str):
     """Each parameter of each notebook stands in docs/notebooks.md."""
     for name in parameters.read(ROOT / "notebooks" / f"{notebook}.ipynb"):

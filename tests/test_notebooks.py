@@ -37,9 +37,9 @@ def parameters_cells(document: dict) -> list[str]:
     return ["".join(c["source"]) for c in document["cells"] if "parameters" in c["metadata"].get("tags", [])]
 
 
-def test_there_are_three():
-    """Explore, train and evaluate, numbered in their order."""
-    assert [path.stem for path in PATHS] == ["01_explore", "02_train", "03_evaluate"]
+def test_there_are_three_and_one():
+    """Explore, train and evaluate, numbered in their order; beside them, what checks the whole on published numbers."""
+    assert [path.stem for path in PATHS] == ["01_explore", "02_train", "03_evaluate", "reproduce"]
 
 
 def test_the_file_is_clean(path, document):

@@ -1,13 +1,13 @@
-"""Published numbers beside ours: the notebook `reproduce`, run, with its page and its tables in `reports/reproduce/`."""
+"""Published numbers beside ours: the notebook `reproduce`, run, with its page and its tables in `reports/`."""
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import nbformat
 
 from service import config
 from service.errors import CellarError
@@ -35,11 +35,11 @@ def reproduce(tell: Tell) -> tuple[Path, list[str]]:
             path.replace(place / path.name)
     tables = {output[TABLE_MIME]["name"]: output[TABLE_MIME] for output in found}
     replace_file(place / "tables.json", msgspec.json.format(msgspec.json.encode(tables)) + b"\n")
-    return place / f"{NAME}.html", [output["text/plain"] for output in found]
+    return place / f"{NAME}.html", ["".join(output["text/plain"]) for output in found]
 
 
 def _outputs(notebook: Path, mime: str) -> list[dict[str, Any]]:
     """Return what an executed notebook shows in a media type, with its other forms."""
-    cells = nbformat.read(notebook, as_version=4).cells
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     shown = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
     return [data for data in shown if mime in data]

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from html import escape
+from textwrap import fill
 from typing import Any
 
 import msgspec
@@ -54,8 +55,8 @@ def compare(quantity: str, published: str, ours: float | str, reason: str) -> Co
         same, shown, digits = ours == published, ours, None
     else:
         exact = Decimal(published)
-        decimals = max(0, -int(exact.as_tuple().exponent))
-        same = Decimal(f"{ours:.{decimals}f}") == exact
+        last_place = Decimal(1).scaleb(int(exact.as_tuple().exponent))
+        same = math.isfinite(ours) and abs(Decimal(ours) - exact) <= last_place / 2
         shown = f"{ours:.{min(_printed(published) + 2, BINARY_DIGITS)}g}"
         digits = correct_digits(ours, published)
     return Comparison(quantity, published, shown, digits, same, "" if same else reason)
@@ -79,18 +80,18 @@ def show(name: str, about: Mapping[str, Any], comparisons: Sequence[Comparison])
     from IPython.display import display
 
     rows = [
-        [c.quantity, c.published, c.ours, "" if c.digits is None else f"{c.digits:.1f}", "yes" if c.same else "no"]
+        [c.quantity, "yes" if c.same else "no", "" if c.digits is None else f"{c.digits:.1f}", c.published, c.ours]
         for c in comparisons
     ]
-    table = pd.DataFrame(rows, columns=["quantity", "published", "ours", "correct digits", "same"])
-    reasons = _reasons(comparisons)
-    title, source = about["title"], about["source"]
-    document = {"name": name, "title": title, "source": source, "rows": msgspec.to_builtins(list(comparisons))}
-    page = "".join(f"<p>{escape(text)}</p>" for text in [*reasons, f"Published: {source}"])
+    table = pd.DataFrame(rows, columns=["quantity", "same", "digits", "published", "ours"])
+    reasons, source = _reasons(comparisons), about["source"]
+    told = [fill(text, 100, initial_indent="  ", subsequent_indent="  ") for text in reasons]
+    below = "".join(f"<p>{escape(text)}</p>" for text in [*reasons, f"Published: {source}"])
+    document = {"name": name, "title": about["title"], "source": source, "rows": msgspec.to_builtins(list(comparisons))}
     display(  # type: ignore[no-untyped-call]
         {
-            "text/plain": "\n".join([title, _as_text(table), *(f"  {text}" for text in reasons)]),
-            "text/html": table.to_html(index=False, border=0) + page,
+            "text/plain": "\n".join([about["title"], _as_text(table), *told]),
+            "text/html": f"<h3>{escape(about['title'])}</h3>{table.to_html(index=False, border=0)}{below}",
             TABLE_MIME: document,
         },
         raw=True,
@@ -103,7 +104,10 @@ def _reasons(comparisons: Sequence[Comparison]) -> list[str]:
     for c in comparisons:
         if not c.same:
             by_reason.setdefault(c.reason, []).append(c.quantity)
-    return [f"Different: {', '.join(names)}. {reason}" for reason, names in by_reason.items()]
+    return [
+        f"{'All differ' if len(names) == len(comparisons) else 'Different: ' + ', '.join(names)}. {reason}"
+        for reason, names in by_reason.items()
+    ]
 
 
 def _as_text(table: pd.DataFrame) -> str:
