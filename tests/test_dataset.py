@@ -250,7 +250,9 @@ def test_a_card_corrects_what_was_inferred(write):
 
 
 def test_a_target_of_dates_is_refused(write):
-    """A date is no target: as a regression it is told what it holds."""
+    """A date is no target: with or without a task it is told what it holds."""
     rows = "".join(f"{n % 7},2024-01-{1 + n % 28}\n" for n in range(30))
+    with pytest.raises(DataError, match=r"t\.csv: the target 'y' holds dates, .*: choose another target"):
+        tables.load(write("a,y\n" + rows), "y")
     with pytest.raises(DataError, match=r"the target 'y' holds texts such as '2024-01-1': a regression needs numbers"):
         tables.load(write("a,y\n" + rows, REGRESSION))

@@ -4,12 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from service.bundle import Feature
 from service.errors import InputError, RequestError
-from service.inputs import WARNED, Schema, shortest
+from service.inputs import WARNED, Schema
 
 LARGEST = float(np.finfo(np.float32).max)
 TOO_LARGE = 3.4028235677973366e38
@@ -171,14 +169,6 @@ def test_warnings_are_capped_and_in_order(schema: Schema):
 def test_missing_values_give_no_warning(schema: Schema):
     """A value that may be missing and is gives no warning."""
     assert schema.read([row(height=None, shape=None)]).warnings == []
-
-
-@settings(deadline=None, database=None)
-@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
-def test_shortest_is_the_same_number(value: float):
-    """The short form of a 32-bit number is that number, and no longer than 14.23 for 14.23."""
-    assert np.float32(shortest(value)) == np.float32(value)
-    assert shortest(np.float32(14.23)) == 14.23
 
 
 def test_truth_values_become_0_and_1():

@@ -18,8 +18,9 @@ from modeling.kinds import as_iso, date_order
 from modeling.reading import HEAD, MISSING_WORDS, Form, as_numbers, form_of, named
 from service.bundle import Feature
 from service.errors import DataError, InputError, Problem
-from service.inputs import TRUTH, WARNED, Inputs
+from service.inputs import WARNED, Inputs
 from service.model import Model
+from service.values import TRUTH
 
 CHUNK = 50_000
 

@@ -14,7 +14,7 @@ from modeling.kinds import LEARNED, Column, is_date, is_number, is_truth, stray_
 from service import dates
 from service.bundle import Feature, Target
 from service.errors import DataError
-from service.inputs import shortest
+from service.values import shortest
 
 
 def choose_features(dataset: Dataset, wanted: Sequence[str] = ()) -> list[str]:

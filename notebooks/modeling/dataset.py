@@ -25,6 +25,9 @@ MOST_CLASSES = 20
 """Whole numbers with at most so many values, each three times on average, are classes unless the card says no."""
 
 
+POINT = Form(decimal=".")
+
+
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What people know of a table that the table does not say itself."""
 
@@ -91,8 +94,11 @@ def load(data: str | Path, target: str = "") -> Dataset:
     if target not in table.columns:
         raise DataError(f"{path.name} has no column {target!r}: choose the target among {_names(table)}")
     kinds, notes = _understand(table, card, form, target)
-    task = card.task if card.task and target == card.target else _task_of(table[target])
-    check_target(path, table[target], task)
+    said = card.task if target == card.target else None
+    if kinds[target] == "date" and not said:
+        raise DataError(f"{path.name}: the target {target!r} holds dates, no classes or numbers: choose another target")
+    task = said or _task_of(table[target])
+    check_target(path, table[target], task, form)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Dataset(path, card, table, target, task, digest, form, kinds, notes)
@@ -178,17 +184,17 @@ def _task_of(target: pd.Series) -> Task:
     return "classification" if whole and few else "regression"
 
 
-def check_target(path: Path, target: pd.Series, task: Task) -> None:
+def check_target(path: Path, target: pd.Series, task: Task, form: Form = POINT) -> None:
     """Raise DataError if there is nothing in a target to learn."""
     name = f"{path.name}: the target {target.name!r}"
     if target.isna().all():
         raise DataError(f"{name} has no values: choose another target")
-    stray = stray_text(target, Form(decimal="."))
+    stray = stray_text(target, form)
     if stray:
         raise DataError(f"{name} is {stray}: correct it")
     if task == "regression" and not is_number(target):
         present = target.dropna()
-        text = present[as_numbers(present, Form(decimal=".")).isna()].head(1).tolist() or present.tolist()
+        text = present[as_numbers(present, form).isna()].head(1).tolist() or present.tolist()
         raise DataError(
             f"{name} holds texts such as {text[0]!r}: a regression needs numbers, "
             "so correct them or set the task to classification in the card"

@@ -13,7 +13,7 @@ import pandas as pd
 from modeling.reading import MISSING_WORDS, Form, as_numbers, is_doubtful
 from service import dates
 from service.errors import DataError
-from service.inputs import TRUTH
+from service.values import TRUTH
 
 Kind = Literal["number", "category", "boolean", "date", "identifier", "text"]
 LEARNED: tuple[Kind, ...] = ("number", "category", "boolean", "date")
@@ -30,7 +30,7 @@ MOST_STRAY = 0.1
 
 FIRST = {"day": "day first", "month": "month first"}
 OTHER_DATE = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})([T ].*)?", re.ASCII)
-YEAR_FIRST = re.compile(r"(\d{4})([./])(\d{1,2})\2(\d{1,2})([T ].*)?", re.ASCII)
+YEAR_FIRST = re.compile(r"(\d{4})([-./])(\d{1,2})\2(\d{1,2})([T ].*)?", re.ASCII)
 
 
 class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

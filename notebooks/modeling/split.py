@@ -14,7 +14,7 @@ from modeling.reading import MISSING_WORDS
 from service import dates
 from service.bundle import Split
 from service.errors import DataError
-from service.inputs import TRUTH
+from service.values import TRUTH
 
 Hashes = npt.NDArray[np.uint64]
 
