@@ -218,7 +218,7 @@ def verify(c: Any) -> None:
 
 @command()
 def reproduce(c: Any) -> None:
-    """Put published numbers beside ours, in reports/reproduce/."""
+    """Put published numbers beside ours."""
     from workshop.progress import Progress
     from workshop.reproduce import reproduce
 
