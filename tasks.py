@@ -134,7 +134,7 @@ def train(
     seed: str = "",
     parameter: Sequence[str] | None = None,
 ) -> None:
-    """Run 02_train: make a candidate, not served before it is evaluated."""
+    """Run 02_train: make a candidate, not served until evaluated."""
     _run_notebooks("02_train", data, parameter, target=target, model=model, estimator=estimator, seed=seed)
 
 
@@ -166,7 +166,7 @@ def pipeline(
 
 @command(help={"host": "address to listen on", "port": "port to listen on", "workers": "processes that answer"})
 def serve(c: Any, host: str = "127.0.0.1", port: str = "5000", workers: str = "2") -> None:
-    """Serve the champions over HTTP, after the pipeline if it never ran."""
+    """Serve the champions; run the pipeline first if it never ran."""
     from service.files import locked
     from workshop import server
 
@@ -238,7 +238,7 @@ def verify(c: Any) -> None:
 
 @command()
 def reproduce(c: Any) -> None:
-    """Put published numbers beside ours, in reports/reproduce/."""
+    """Put published numbers beside ours."""
     from workshop.progress import Progress
     from workshop.reproduce import reproduce
 
