@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from modeling import columns, dataset, export
-from modeling.discriminant import RegularizedDiscriminantAnalysis, register_converter
+from modeling.discriminant import RegularizedDiscriminantAnalysis
 from service.errors import DataError
 
 SHARES = st.floats(0, 1)
@@ -183,8 +183,6 @@ def test_onnx_answers_the_same(lam, gamma, texts, before):
 def test_onnx_takes_any_number_of_rows(count):
     """The graph answers n labels and `[n, classes]` probabilities in 32 bits, for any n."""
     X, y, _ = wine()
-    register_converter()
-    register_converter()
     model = export.to_onnx(make_pipeline(StandardScaler(), RegularizedDiscriminantAnalysis()).fit(X, y), X)
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     label, probabilities = session.run(None, {"numbers": X.to_numpy(dtype=np.float32)[:count]})

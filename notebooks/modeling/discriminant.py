@@ -1,4 +1,4 @@
-"""Regularised discriminant analysis, which scikit-learn lacks, and its form as ONNX."""
+"""Regularised discriminant analysis, which scikit-learn lacks."""
 
 from __future__ import annotations
 
@@ -122,56 +122,3 @@ def quadratic_form(fitted: Any) -> tuple[Array, Array, Array]:
     scalings = np.array(fitted.scalings_)
     whitening = np.array(fitted.rotations_) / np.sqrt(scalings)[:, np.newaxis, :]
     return fitted.means_, whitening, np.log(fitted.priors_) - np.log(scalings).sum(axis=1) / 2
-
-
-def register_converter() -> None:
-    """Teach skl2onnx regularised discriminant analysis; to do so again changes nothing."""
-    from skl2onnx import update_registered_converter
-    from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
-
-    update_registered_converter(
-        RegularizedDiscriminantAnalysis,
-        "CellarRegularizedDiscriminantAnalysis",
-        calculate_linear_classifier_output_shapes,
-        convert_discriminant,
-        options={"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]},
-    )
-
-
-def convert_discriminant(scope: Any, operator: Any, container: Any) -> None:
-    """Add a fitted Gaussian discriminant to an ONNX graph: rows `[n, p]` to labels `[n]`, probabilities `[n, k]`.
-
-    It computes in 64 bits: whitening multiplies small differences by large numbers.
-    """
-    from onnx import TensorProto
-    from skl2onnx.common.data_types import guess_proto_type
-
-    def constant(name: str, kind: int, values: Array, *shape: int) -> str:
-        full = str(scope.get_unique_variable_name(name))
-        container.add_initializer(full, kind, shape, values.ravel())
-        return full
-
-    def node(operation: str, *inputs: str, output: str = "", **attributes: int | list[int]) -> str:
-        output = output or scope.get_unique_variable_name(operation.lower())
-        container.add_node(
-            operation, list(inputs), output, name=scope.get_unique_operator_name(operation), **attributes
-        )
-        return output
-
-    fitted, (label, probabilities) = operator.raw_operator, operator.outputs
-    means, whitening, constants = quadratic_form(fitted)
-    k, p = means.shape
-    double, whole = TensorProto.DOUBLE, TensorProto.INT64
-    rows = node("Cast", operator.inputs[0].full_name, to=double)
-    centred = node("Sub", rows, constant("means", double, means, k, 1, p))
-    white = node("MatMul", centred, constant("whitening", double, whitening * np.sqrt(0.5), k, p, p))
-    axis = constant("axis", whole, np.array([2]), 1)
-    distances = node("ReduceSum", node("Mul", white, white), axis, keepdims=0)
-    scores = node("Transpose", node("Sub", constant("constants", double, constants, k, 1), distances), perm=[1, 0])
-    if fitted.classes_.dtype.kind in "OSU":
-        classes = constant("classes", TensorProto.STRING, np.array([str(name).encode() for name in fitted.classes_]), k)
-    else:
-        classes = constant("classes", whole, fitted.classes_.astype(np.int64), k)
-    node("Gather", classes, node("ArgMax", scores, axis=1, keepdims=0), output=label.full_name)
-    posterior = node("Softmax", scores, axis=1)
-    node("Cast", posterior, output=probabilities.full_name, to=guess_proto_type(probabilities.type))

@@ -8,17 +8,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import pandas as pd
+from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
+from modeling import canonical, converters
 from modeling.columns import as_sent
 from modeling.dataset import NOTEBOOKS
-from modeling.discriminant import register_converter
 from modeling.kinds import is_number
 from service.bundle import Feature, Golden, Value
 from service.errors import DataError
@@ -29,7 +30,11 @@ PACKAGES = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy", "pandas"
 TOLERANCE = 1e-5
 """How far ONNX may be from scikit-learn: absolute for probabilities, times the target's spread for numbers."""
 
+MOST_ROWS = 20_000
+"""How many rows of a table parity is checked on, beside the edge rows."""
+
 MOST_THRESHOLDS = 2000
+"""How many thresholds of a forest get edge rows."""
 
 
 def to_onnx(pipeline: Pipeline, X: pd.DataFrame) -> bytes:
@@ -37,7 +42,7 @@ def to_onnx(pipeline: Pipeline, X: pd.DataFrame) -> bytes:
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 
-    register_converter()
+    converters.register()
     numbers = sum(is_number(X[name]) for name in X)
     reads = [
         ("numbers", FloatTensorType([None, numbers])),
@@ -48,32 +53,49 @@ def to_onnx(pipeline: Pipeline, X: pd.DataFrame) -> bytes:
     with warnings.catch_warnings():
         # The converter looks at every attribute, deprecated ones included.
         warnings.simplefilter("ignore")
-        graph = convert_sklearn(
+        model = convert_sklearn(
             pipeline,
             name="pipeline",
             initial_types=[(name, kind) for name, kind in reads if kind.shape[1]],
             options=options,
         )
-    # The converter takes them from a set: their order, and so the file, would change from process to process.
-    graph.opset_import.sort(key=lambda used: used.domain)
-    return bytes(graph.SerializeToString())
+    # The converter numbers names on and on in one process, and takes some things from sets.
+    return canonical.to_bytes(model)
+
+
+class Exported(NamedTuple):
+    """A model as ONNX, and its largest difference from scikit-learn over a number of rows."""
+
+    model: bytes
+    rows: int
+    difference: float
+
+
+def checked(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature], spread: float = 1.0) -> Exported:
+    """Return the fitted pipeline as ONNX, or raise DataError if it does not answer as scikit-learn does."""
+    model = to_onnx(pipeline, X)
+    rows = parity_rows(pipeline, X, features)
+    return Exported(model, len(rows), check_parity(model, pipeline, rows, spread))
+
+
+def parity_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]) -> pd.DataFrame:
+    """Return the rows to compare ONNX and scikit-learn on: those of `X`, at most `MOST_ROWS` of them, and edge rows.
+
+    Of a larger table a sample is drawn, always the same.
+    """
+    sample = X if len(X) <= MOST_ROWS else X.sample(MOST_ROWS, random_state=0)
+    return pd.concat([sample, edge_rows(pipeline, X, features)], ignore_index=True)
 
 
 def edge_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]) -> pd.DataFrame:
-    """Return rows where a model is most likely to differ: extremes, missing values, and tree thresholds."""
-    typical = pd.Series({f.name: _typical(X[f.name], f.kind) for f in features})
-    rows = []
-    for feature in features:
-        category = feature.kind == "category"
-        values = [*feature.categories, "never seen"] if category else [X[feature.name].min(), X[feature.name].max()]
-        if feature.nullable:
-            values.append("" if category else np.nan)
-        rows += [{**typical, feature.name: value} for value in values]
-    numbers = {f.name: "float32" for f in features if f.kind != "category"}
-    truths = {f.name for f in features if f.kind == "boolean"}
-    thresholds = [(X.columns[column], value) for column, value in _thresholds(pipeline[-1], len(numbers))]
+    """Return rows where a model is most likely to differ: extremes, missing values, and around tree thresholds."""
+    typical = {f.name: f.categories[0] if f.kind == "category" else _middle(X[f.name]) for f in features}
+    rows = [{**typical, feature.name: value} for feature in features for value in _edges(feature, X[feature.name])]
+    truths = {feature.name for feature in features if feature.kind == "boolean"}
+    around = [(X.columns[column], value) for column, value in _around_thresholds(pipeline)]
     # A truth value is 0 or 1; what lies between is no row that anybody can send.
-    rows += [{**typical, name: value} for name, value in thresholds if name not in truths]
+    rows += [{**typical, name: value} for name, value in around if name not in truths]
+    numbers = {feature.name: "float32" for feature in features if feature.kind != "category"}
     return pd.DataFrame(rows, columns=X.columns).astype(numbers).astype(dict.fromkeys(numbers, "float64"))
 
 
@@ -117,7 +139,7 @@ def golden_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]
             )
         rows, probabilities = rows[clear], probabilities[clear]
     return Golden(
-        rows=[dict(zip(rows.columns, sent, strict=True)) for sent in zip(*_as_sent(rows, features), strict=True)],
+        rows=_rows_as_sent(rows, features),
         predict=pipeline.predict(rows).tolist(),
         predict_proba=probabilities.tolist(),
         tolerance=TOLERANCE * spread,
@@ -126,7 +148,9 @@ def golden_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]
 
 def as_inputs(X: pd.DataFrame, features: Sequence[Feature]) -> Inputs:
     """Return a table as the service's checked inputs, by the service's own code."""
-    return Schema(features).read_columns(dict(zip(X.columns, _as_sent(X, features), strict=True)))
+    return Schema(features).read_columns(
+        {feature.name: _column_as_sent(X[feature.name], feature) for feature in features}
+    )
 
 
 def provenance(notebook: str) -> dict[str, Any]:
@@ -162,29 +186,70 @@ def _run(model: bytes, X: pd.DataFrame) -> list[npt.NDArray[Any]]:
     return found
 
 
-def _thresholds(estimator: Any, width: int) -> list[tuple[int, float]]:
-    """Return (column, threshold) for the splits of a tree or forest, none for other estimators."""
+def _middle(values: pd.Series) -> float:
+    """Return a value of the column that is in its middle, where the median may be none of its values."""
+    return float(values.quantile(0.5, interpolation="nearest"))
+
+
+def _edges(feature: Feature, values: pd.Series) -> list[Value]:
+    if feature.kind == "category":
+        return [*feature.categories, "never seen", *([""] if feature.nullable else [])]
+    return [values.min(), values.max(), *([np.nan] if feature.nullable else [])]
+
+
+def _around_thresholds(pipeline: Pipeline) -> list[tuple[int, float]]:
+    """Return (column of the table, value) on both sides of the splits of trees, none for other estimators."""
+    columns = _columns_split(pipeline)
+    pairs = sorted({(columns[at], value) for at, value in _splits(pipeline[-1]) if at in columns})
+    chosen = pairs[:: max(1, len(pairs) // MOST_THRESHOLDS)]
+    return [(column, float(side)) for column, value in chosen for side in _neighbours(value)]
+
+
+def _neighbours(threshold: float) -> tuple[np.float32, np.float32]:
+    """Return the largest 32-bit number that is at most `threshold`, and the next."""
+    nearest = np.float32(threshold)
+    below = nearest if nearest <= threshold else np.nextafter(nearest, np.float32(-np.inf))
+    return below, np.nextafter(below, np.float32(np.inf))
+
+
+def _columns_split(pipeline: Pipeline) -> dict[int, int]:
+    """Return the table's column for each column that the estimator sees, of those that are prepared as numbers."""
+    if not isinstance(pipeline[0], ColumnTransformer):
+        return {at: at for at in range(pipeline[-1].n_features_in_)}
+    read = {name: columns for name, _, columns in pipeline[0].transformers_}
+    seen = pipeline[0].output_indices_.get("numbers", slice(0))
+    return dict(zip(range(seen.start or 0, seen.stop), read.get("numbers", []), strict=False))
+
+
+def _splits(estimator: Any) -> set[tuple[int, float]]:
+    """Return (column, threshold) of every split, by which scikit-learn parts values at most the threshold."""
+    if hasattr(estimator, "_predictors"):
+        nodes = np.concatenate([tree.nodes for trees in estimator._predictors for tree in trees])
+        inner = nodes[(nodes["is_leaf"] == 0) & np.isfinite(nodes["num_threshold"])]
+        return set(zip(inner["feature_idx"].tolist(), inner["num_threshold"].tolist(), strict=True))
     trees = np.ravel(np.asarray(getattr(estimator, "estimators_", [estimator]), dtype=object))
-    pairs = {
-        (int(column), float(np.float32(threshold)))
+    return {
+        (int(column), float(threshold))
         for tree in trees
         if hasattr(tree, "tree_")
         for column, threshold in zip(tree.tree_.feature, tree.tree_.threshold, strict=True)
-        if 0 <= column < width
+        if column >= 0
     }
-    ordered = sorted(pairs)
-    return ordered[:: max(1, len(ordered) // MOST_THRESHOLDS)]
 
 
-def _typical(values: pd.Series, kind: str) -> Any:
-    """Return a value that a client could send: the median of numbers, else the most frequent."""
-    return values.median() if kind in ("number", "date") else values[values != ""].mode()[0]
+def _rows_as_sent(rows: pd.DataFrame, features: Sequence[Feature]) -> list[dict[str, Value]]:
+    """Return rows as a client would send them."""
+    columns = {
+        feature.name: [as_sent(value, feature.kind) for value in rows[feature.name].tolist()] for feature in features
+    }
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def _as_sent(X: pd.DataFrame, features: Sequence[Feature]) -> list[list[Value]]:
-    """Return each column of `X` as a client would send it."""
-    kinds = {feature.name: feature.kind for feature in features}
-    return [[as_sent(value, kinds[str(name)]) for value in X[name].tolist()] for name in X]
+def _column_as_sent(values: pd.Series, feature: Feature) -> Sequence[Any]:
+    """Return a column as `Schema` reads it: numbers as they are, since there may be millions of them."""
+    if feature.kind == "number":
+        return values.to_numpy()  # type: ignore[return-value]
+    return [as_sent(value, feature.kind) for value in values.tolist()]
 
 
 def _git_commit() -> str:
