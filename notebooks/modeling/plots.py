@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,9 +49,9 @@ def set_style() -> None:
 
 
 def short(label: object, most: int = 18) -> str:
-    """Return a class's or category's name as a figure has room for it."""
+    """Return a class's or category's name as a figure has room for it: its beginning and its end."""
     text = str(label)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[-((most - 1) // 2) :]}"
 
 
 def some(count: int, seed: int, most: int = MOST_POINTS) -> npt.NDArray[np.intp]:
@@ -80,5 +81,8 @@ def show(figure: Figure, alt: str) -> None:
     """Show `figure` as a picture that says `alt` to whoever does not see it, and close it."""
     from matplotlib import pyplot
 
-    display(figure, metadata={"image/png": {"alt": alt}})  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        # A letter that the font has not is drawn as a box; the warning would tell of folders of this machine.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        display(figure, metadata={"image/png": {"alt": alt}})  # type: ignore[no-untyped-call]
     pyplot.close(figure)

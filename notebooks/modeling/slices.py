@@ -58,15 +58,15 @@ def sentence(parts: pd.DataFrame, errors: Array, what: str) -> str:
 
 
 def _parts(values: pd.Series) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
-    """Yield each part of a column, its name and its row numbers: quarters of numbers, categories, missing."""
-    if is_number(values):
+    """Yield each part of a column, its name and its row numbers: quarters of numbers, else values."""
+    if is_number(values) and values.nunique() > QUANTILES:
         parts = pd.qcut(values, QUANTILES, duplicates="drop")
         codes = np.asarray(parts.cat.codes)
         present = values.groupby(codes).agg(["min", "max"])
         names = {code: _range(low, high) for code, low, high in present.itertuples() if code >= 0}
     else:
         codes, categories = pd.factorize(values.where(values != ""), sort=True)
-        names = {code: str(category) for code, category in enumerate(categories)}
+        names = {code: _told(category) for code, category in enumerate(categories)}
     order = np.argsort(codes, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
         if len(rows):
@@ -74,4 +74,8 @@ def _parts(values: pd.Series) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
 
 
 def _range(low: float, high: float) -> str:
-    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+    return _told(low) if low == high else f"{_told(low)} to {_told(high)}"
+
+
+def _told(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.6g}"
