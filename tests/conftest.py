@@ -85,7 +85,7 @@ def train(artifacts: Path, data: Path, model: str = "", **parameters: Any) -> Tr
 
 def evaluate(trained: Trained) -> None:
     """Publish a candidate and make it champion, as 03_evaluate does with promote=always."""
-    from modeling import columns, evaluation, export
+    from modeling import columns, conformal, evaluation, export
     from service.model import load
 
     challenger = load(trained.folder)
@@ -94,7 +94,8 @@ def evaluate(trained: Trained) -> None:
     X = columns.as_model_input(table, challenger.schema.names)
     true = table[manifest.target.name]
     y = columns.as_labels(true, columns.has_whole_labels(true)) if classify else true.to_numpy(dtype=float)
-    predicted = challenger.predict(export.as_inputs(X, manifest.features)).values
+    answer = challenger.predict(export.as_inputs(X, manifest.features))
+    predicted = answer.values
     baseline = y[:1].repeat(len(y))
     metrics = bundle.Metrics(
         rows=len(y),
@@ -105,6 +106,7 @@ def evaluate(trained: Trained) -> None:
         per_class={},
         verdict=evaluation.judge(manifest.task, y, predicted, baseline, None, None),
         evaluated="2026-01-01T00:00:00+00:00",
+        calibration=conformal.calibrate(conformal.score(y, predicted, answer.probabilities, challenger.classes)[0]),
     )
     bundle.publish(trained.folder, metrics)
     Registry(trained.folder.parents[1]).promote(manifest.model, int(trained.folder.name), "made for the tests")

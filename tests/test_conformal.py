@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from modeling import conformal
 from service import calibration
+from service.errors import DataError
 
 
 def test_scores_of_numbers_are_distances():
@@ -91,3 +92,41 @@ def test_intervals_of_a_real_model_hold(trained_prices):
     fitted = conformal.calibrate(conformal.residual_scores(y[:half], predicted[:half]))
     low, high = calibration.interval(predicted[half:], fitted, 0.9).T
     assert ((low <= y[half:]) & (y[half:] <= high)).mean() >= 0.7
+
+
+def test_rows_are_sure_where_the_true_class_is_the_most_probable():
+    """A class's row is covered anyway where the answer is right; a number's never is."""
+    given = np.array([[0.7, 0.3], [0.6, 0.4]])
+    scores, sure = conformal.score(np.array([0, 1]), np.array([0, 0]), given, [0, 1])
+    assert scores == pytest.approx([0.3, 0.6]) and sure.tolist() == [True, False]
+    scores, sure = conformal.score(np.array([1.0, 2.0]), np.array([1.5, 2.0]), None, [])
+    assert scores.tolist() == [0.5, 0] and not sure.any()
+
+
+def test_what_is_promised_is_said():
+    """Widths carry a unit, sets their mean size; sets of all classes, and too few rows, are told as such."""
+    kept = conformal.calibrate(np.arange(1.0, 20))
+    none = np.array([])
+    assert "is 36 km wide" in conformal.promise(kept, 0.9, none, 0, "km")
+    assert "is 36 wide for every row" in conformal.promise(kept, 0.9, none, 0, "")
+    assert conformal.promise(kept, 0.9, np.array([1, 2]), 3, "").endswith("have 1.50 classes on average.")
+    assert "too much alike to leave one out" in conformal.promise(kept, 0.9, np.array([3, 3]), 3, "")
+    assert conformal.promise(kept, 0.99, none, 0, "").startswith("19 usable held-out rows are too few")
+    assert conformal.promise(None, 0.9, none, 0, "").startswith("0 usable held-out rows")
+
+
+def test_what_was_measured_is_said():
+    """The mean and its deviation in per cent, or that it could not be measured."""
+    told = conformal.sentence(conformal.Coverage(0.912, 0.034, 200, 113))
+    assert told == (
+        "Calibrated on random halves of 113 rows it held on 91.2% of the other half "
+        "(mean of 200 halves, standard deviation 3.4%)."
+    )
+    assert "too few to measure" in conformal.sentence(None)
+
+
+@pytest.mark.parametrize("coverage", [0.0, 1.0, 90.0, -1.0, float("nan")])
+def test_a_coverage_that_cannot_be_is_refused(coverage):
+    """The parameter is a share, and the sentence names it."""
+    with pytest.raises(DataError, match="the parameter `coverage` must lie between 0 and 1, got"):
+        conformal.check_coverage(coverage)

@@ -140,3 +140,72 @@ def test_the_gate_lets_pass(champion):
     assert verdict.promote and verdict.champion == (None if champion is None else 3)
     assert all(reason.startswith("passed: accuracy 1.000 against") for reason in verdict.reasons)
     assert all(reason.endswith("on 12 held-out rows") for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize(
+    ("counts", "metric"),
+    [
+        ([59, 71, 48], "accuracy"),
+        ([5] * 20, "accuracy"),
+        ([66, 34], "accuracy"),
+        ([67, 33], "balanced_accuracy"),
+        ([45, 45, 5], "balanced_accuracy"),
+        ([95, 5], "balanced_accuracy"),
+    ],
+)
+def test_uneven_classes_are_graded_by_balanced_accuracy(counts, metric):
+    """One class with over two thirds of the rows, or one far below an equal share, changes the headline."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    assert evaluation.headline("classification", labels) == metric
+    assert evaluation.headline("regression", labels) == "r2"
+
+
+def test_the_gate_goes_by_the_metric_it_is_given():
+    """Always answering the large class beats nobody by balanced accuracy, whatever its accuracy."""
+    y = np.repeat([0, 1], [90, 10])
+    lazy, eager = np.zeros(100, dtype=int), np.where(np.arange(100) % 10 < 2, 1 - y, y)
+    assert not judge("classification", y, lazy, lazy, None, None, metric="balanced_accuracy").promote
+    better = judge("classification", y, eager, lazy, lazy, 4, metric="balanced_accuracy")
+    assert better.promote and "balanced_accuracy 0.800 against 0.500 of the champion" in better.reasons[1]
+    assert not judge("classification", y, eager, lazy, lazy, 4).promote
+
+
+def test_the_verdict_tells_the_difference_to_the_champion():
+    """The difference on the same draws, with its interval, stands in the verdict and in its words."""
+    random = np.random.default_rng(0)
+    y = random.normal(size=300)
+    ours, theirs = y + random.normal(size=300) * 0.2, y + random.normal(size=300) * 0.5
+    verdict = judge("regression", y, ours, np.zeros(300), theirs, 2)
+    gain = verdict.difference
+    assert 0 < gain.low < gain.value < gain.high
+    assert f"(a difference of {gain.value:+.3f}, 95 % interval {gain.low:+.3f} to" in verdict.reasons[1]
+    assert judge("regression", y, ours, np.zeros(300), None, None).difference is None
+
+
+def test_pairing_narrows_the_difference():
+    """Errors that both models share cancel: the paired interval is far narrower than each one's own."""
+    random = np.random.default_rng(1)
+    y = random.normal(size=200)
+    shared = y + random.normal(size=200)
+    gain = evaluation.difference("regression", "mae", y, shared + 0.01, shared, seed=0)
+    alone = evaluation.with_intervals("regression", y, shared, seed=0)["mae"]
+    assert gain.high - gain.low < (alone.high - alone.low) / 10
+    assert evaluation.difference("regression", "mae", y, shared, shared, seed=0).high == 0
+
+
+def test_the_table_names_headline_and_units():
+    """Each metric has a row with its interval and the baseline's value; errors carry the target's unit."""
+    y = np.linspace(0, 1, 20)
+    measured = evaluation.with_intervals("regression", y, y + 0.1, seed=0, rounds=20)
+    table = evaluation.table(measured, evaluation.regression_metrics(y, y * 0), "r2", "m²")
+    assert list(table.index) == ["r2 (the headline)", "mae", "rmse"]
+    assert list(table["unit"]) == ["", "m²", "m²"] and table.loc["mae", "value"] == pytest.approx(0.1)
+    assert "unit" not in evaluation.table(measured, {}, "r2", "")
+
+
+def test_a_scorer_is_asked_as_scikit_learn_asks():
+    """The metric of an estimator's predictions, as a function of estimator, rows and truth."""
+    from sklearn.dummy import DummyClassifier
+
+    dummy = DummyClassifier(strategy="constant", constant=0).fit([[0], [0]], [0, 1])
+    assert evaluation.scorer("classification", "accuracy")(dummy, [[0]] * 4, np.array([0, 0, 0, 1])) == 0.75

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from service import calibration
 from service.bundle import Calibration, Label
+from service.errors import DataError
 
 Array = npt.NDArray[Any]
 
@@ -31,6 +32,12 @@ class Coverage(msgspec.Struct, frozen=True):
     rows: int
 
 
+def check_coverage(coverage: float) -> None:
+    """Raise DataError unless the parameter `coverage` is a share between 0 and 1."""
+    if not 0 < coverage < 1:
+        raise DataError(f"the parameter `coverage` must lie between 0 and 1, got {coverage:g}")
+
+
 def residual_scores(y: Array, predicted: Array) -> Array:
     """Return how far each prediction is off, `[n]`, in the target's unit (Lei et al. 2018)."""
     return np.abs(np.asarray(y, dtype=np.float64) - np.asarray(predicted, dtype=np.float64))
@@ -38,9 +45,18 @@ def residual_scores(y: Array, predicted: Array) -> Array:
 
 def class_scores(y: Array, probabilities: Array, classes: Sequence[Label]) -> Array:
     """Return what each true class lacks in probability, `[n]` (Sadinle, Lei and Wasserman 2019)."""
-    position = {label: at for at, label in enumerate(classes)}
-    columns = [position[label] for label in np.asarray(y).tolist()]
+    columns = _columns(y, classes)
     return 1 - np.asarray(probabilities, dtype=np.float64)[np.arange(len(columns)), columns]
+
+
+def score(y: Array, predicted: Array, probabilities: Array | None, classes: Sequence[Label]) -> tuple[Array, Array]:
+    """Return each row's score `[n]`, and True where it is covered whatever its score, `[n]`.
+
+    A set always holds the most probable class; without probabilities there is no such row.
+    """
+    if probabilities is None:
+        return residual_scores(y, predicted), np.zeros(len(y), dtype=bool)
+    return class_scores(y, probabilities, classes), probabilities.argmax(axis=1) == _columns(y, classes)
 
 
 def calibrate(scores: Array) -> Calibration | None:
@@ -59,6 +75,11 @@ def calibrate(scores: Array) -> Calibration | None:
     tail = count + 1 - np.geomspace(1, count, half).round()
     ranks = np.unique(np.concatenate([even, tail])).astype(int)
     return Calibration(count, ordered[ranks - 1].tolist(), ranks.tolist())
+
+
+def is_enough(kept: Calibration | None, coverage: float) -> bool:
+    """Whether a calibration can promise the coverage."""
+    return kept is not None and calibration.rank(kept.rows, coverage) <= kept.rows
 
 
 def measure(
@@ -81,3 +102,32 @@ def measure(
         below = scores[tested] <= calibration.threshold(fitted, coverage)
         found.append(float((below | sure[tested]).mean()))
     return Coverage(float(np.mean(found)), float(np.std(found)), halves, rows)
+
+
+def promise(kept: Calibration | None, coverage: float, sizes: Array, classes: int, unit: str) -> str:
+    """Return what an interval of the coverage is like, or sets of `sizes[n]` among so many classes, in a sentence."""
+    if kept is None or not is_enough(kept, coverage):
+        rows = kept.rows if kept else 0
+        return f"{rows} usable held-out rows are too few to promise a coverage of {coverage:g}."
+    if not classes:
+        width = f"{2 * calibration.threshold(kept, coverage):.4g} {unit}".strip()
+        return f"The interval that holds with probability {coverage:g} is {width} wide for every row."
+    told = f"Sets that hold the true class with probability {coverage:g} have {sizes.mean():.2f} classes on average."
+    if sizes.mean() == classes:
+        return f"{told} That is all there are: the probabilities are too much alike to leave one out."
+    return told
+
+
+def sentence(held: Coverage | None) -> str:
+    """Return what was measured, as a person reads it."""
+    if held is None:
+        return "Half of the rows are too few to measure how often that holds."
+    return (
+        f"Calibrated on random halves of {held.rows} rows it held on {held.mean:.1%} of the other half "
+        f"(mean of {held.halves} halves, standard deviation {held.deviation:.1%})."
+    )
+
+
+def _columns(y: Array, classes: Sequence[Label]) -> Array:
+    position = {label: at for at, label in enumerate(classes)}
+    return np.array([position[label] for label in np.asarray(y).tolist()], dtype=np.intp)

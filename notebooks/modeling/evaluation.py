@@ -1,26 +1,45 @@
-"""Measuring predictions: metrics, their bootstrap intervals, a baseline, and the comparison with the champion."""
+"""Grading predictions: metrics with their intervals, the headline among them, and the gate's verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from sklearn import metrics as sk
 
+from modeling import bootstrap
 from modeling.dataset import Task
 from service.bundle import Metric, Verdict
 
 Array = npt.NDArray[Any]
 Measure = Callable[[Array, Array], dict[str, float]]
+Draw = Callable[[Array, Sequence[Array], int, int], list[bootstrap.Samples]]
 
 HEADLINE = {"classification": "accuracy", "regression": "r2"}
-"""The metric that a version is listed and compared by; both are better when higher."""
+"""The metric that a version is listed and compared by, unless the classes are uneven; better when higher."""
 
-ROUNDS = 1000
+LARGEST_SHARE = 2 / 3
+SMALLEST_SHARE = 1 / 5
+"""Classes are uneven if one has more than two thirds of the rows, or a class less than a fifth of an equal share."""
+
 FEWEST_ROWS = 10
 """With fewer held-out rows no figure says enough to promote a version."""
+
+
+def headline(task: Task, labels: Array) -> str:
+    """Return the metric to list and compare a version by, from the true classes `[n]` of the whole table.
+
+    Where classes are uneven, always answering the largest would look good by accuracy: balanced accuracy counts
+    every class alike.
+    """
+    if task == "regression":
+        return HEADLINE[task]
+    shares = np.unique(labels, return_counts=True)[1] / len(labels)
+    uneven = shares.max() > LARGEST_SHARE or shares.min() * len(shares) < SMALLEST_SHARE
+    return "balanced_accuracy" if uneven else HEADLINE[task]
 
 
 def classification_metrics(y: Array, predicted: Array) -> dict[str, float]:
@@ -30,16 +49,8 @@ def classification_metrics(y: Array, predicted: Array) -> dict[str, float]:
     """
     labels, codes = np.unique(np.concatenate([y, predicted]), return_inverse=True)
     size = len(labels)
-    confusion = np.bincount(codes[: len(y)] * size + codes[len(y) :], minlength=size * size).reshape(size, size)
-    right, true, guessed = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    recall = right / np.maximum(true, 1)
-    return {
-        "accuracy": float(right.sum() / len(y)),
-        "balanced_accuracy": float(recall[true > 0].mean()),
-        "precision": float(np.mean(right / np.maximum(guessed, 1))),
-        "recall": float(recall.mean()),
-        "f1": float(np.mean(2 * right / (true + guessed))),
-    }
+    confusion = np.bincount(codes[: len(y)] * size + codes[len(y) :], minlength=size * size)
+    return bootstrap.of_confusion(confusion.reshape(size, size))
 
 
 def regression_metrics(y: Array, predicted: Array) -> dict[str, float]:
@@ -53,6 +64,7 @@ def regression_metrics(y: Array, predicted: Array) -> dict[str, float]:
 
 
 MEASURES: dict[Task, Measure] = {"classification": classification_metrics, "regression": regression_metrics}
+DRAWS: dict[Task, Draw] = {"classification": bootstrap.of_classes, "regression": bootstrap.of_numbers}
 
 
 def per_class(y: Array, predicted: Array, classes: Array) -> dict[str, dict[str, float]]:
@@ -65,47 +77,76 @@ def per_class(y: Array, predicted: Array, classes: Array) -> dict[str, dict[str,
     }
 
 
-def with_intervals(task: Task, y: Array, predicted: Array, seed: int, rounds: int = ROUNDS) -> dict[str, Metric]:
+def with_intervals(
+    task: Task, y: Array, predicted: Array, seed: int, rounds: int = bootstrap.ROUNDS
+) -> dict[str, Metric]:
     """Return each metric with its 95 % percentile bootstrap interval (Efron 1979), rows drawn with replacement."""
+    (samples,) = DRAWS[task](y, [predicted], seed, rounds)
+    return {name: bootstrap.interval(value, samples[name]) for name, value in MEASURES[task](y, predicted).items()}
+
+
+def table(measured: dict[str, Metric], reference: dict[str, float], metric: str, unit: str) -> pd.DataFrame:
+    """Return the metrics as a table: value, interval, the baseline's value, and the unit of the errors."""
+    found = pd.DataFrame({key: [told.value, told.low, told.high] for key, told in measured.items()}).T
+    found = found.set_axis(["value", "from", "to"], axis=1).assign(baseline=pd.Series(reference))
+    if unit:
+        found["unit"] = [unit if key in ("mae", "rmse") else "" for key in found.index]
+    return found.rename(index={metric: f"{metric} (the headline)"})
+
+
+def scorer(task: Task, metric: str) -> Callable[[Any, Any, Array], float]:
+    """Return the metric as scikit-learn's tools ask for it, of (estimator, X, y)."""
+    return lambda estimator, X, y: MEASURES[task](y, estimator.predict(X))[metric]
+
+
+def difference(task: Task, metric: str, y: Array, ours: Array, theirs: Array, seed: int) -> Metric:
+    """Return by how much the metric of predictions `ours` exceeds that of `theirs`, both `[n]`, with its interval.
+
+    Both are measured on the same draws of rows (the paired bootstrap), so that rows hard for both count for neither.
+    """
+    first, second = DRAWS[task](y, [ours, theirs], seed, bootstrap.ROUNDS)
     measure = MEASURES[task]
-    samples = [measure(y[rows], predicted[rows]) for rows in _draws(len(y), seed, rounds)]
-    found = {}
-    for name, value in measure(y, predicted).items():
-        low, high = np.nanpercentile([sample[name] for sample in samples], [2.5, 97.5])
-        found[name] = Metric(value, float(low), float(high))
-    return found
-
-
-def _draws(count: int, seed: int, rounds: int) -> Iterator[Array]:
-    """Yield row numbers `[count]` drawn with replacement, `rounds` times."""
-    generator = np.random.default_rng(seed)
-    for _ in range(rounds):
-        yield generator.integers(0, count, count)
+    return bootstrap.interval(measure(y, ours)[metric] - measure(y, theirs)[metric], first[metric] - second[metric])
 
 
 def judge(
-    task: Task, y: Array, challenger: Array, baseline: Array, champion: Array | None, version: int | None, seed: int = 0
+    task: Task,
+    y: Array,
+    challenger: Array,
+    baseline: Array,
+    champion: Array | None,
+    version: int | None,
+    seed: int = 0,
+    metric: str = "",
 ) -> Verdict:
     """Return the gate's verdict on predictions `[n]` for rows that neither model was trained on.
 
-    By the headline metric the challenger must beat the baseline beyond chance, in 97.5 % of the paired bootstrap's
-    draws, and must not do worse than the champion.
+    By the metric, the task's own unless another is named, the challenger must beat the baseline beyond chance, in
+    97.5 % of the paired bootstrap's draws, and must not do worse than the champion.
     """
-    name, measure = HEADLINE[task], MEASURES[task]
+    metric = metric or HEADLINE[task]
     if len(y) < FEWEST_ROWS:
         told = f"only {len(y)} rows were held out from both models, at least {FEWEST_ROWS} are needed"
         return Verdict(False, [told], version)
     if len(np.unique(y)) < 2:
         return Verdict(False, ["the held-out rows have only one value of the target"], version)
-    ours, theirs = measure(y, challenger)[name], measure(y, baseline)[name]
-    draws = _draws(len(y), seed, ROUNDS)
-    gains = [measure(y[rows], challenger[rows])[name] - measure(y[rows], baseline[rows])[name] for rows in draws]
-    beyond = bool(ours > theirs and np.nanpercentile(gains, 2.5) > 0)
-    checks = [(beyond, f"{name} {ours:.3f} against the baseline's {theirs:.3f}")]
-    if champion is not None:
-        theirs = measure(y, champion)[name]
-        checks.append(
-            (bool(ours >= theirs), f"{name} {ours:.3f} against {theirs:.3f} of the champion, version {version}")
-        )
-    reasons = [f"{'passed' if good else 'failed'}: {text}, on {len(y)} held-out rows" for good, text in checks]
-    return Verdict(all(good for good, _ in checks), reasons, version)
+    measure, count = MEASURES[task], f"on {len(y)} held-out rows"
+    ours, theirs = measure(y, challenger)[metric], measure(y, baseline)[metric]
+    gain = difference(task, metric, y, challenger, baseline, seed)
+    beyond = ours > theirs and (gain.low or 0) > 0
+    reasons = [f"{_passed(beyond)}: {metric} {ours:.3f} against the baseline's {theirs:.3f}{_told(gain)}, {count}"]
+    if champion is None:
+        return Verdict(beyond, reasons, version)
+    theirs = measure(y, champion)[metric]
+    gain, level = difference(task, metric, y, challenger, champion, seed), bool(ours >= theirs)
+    against = f"{metric} {ours:.3f} against {theirs:.3f} of the champion, version {version}"
+    reasons.append(f"{_passed(level)}: {against}{_told(gain)}, {count}")
+    return Verdict(beyond and level, reasons, version, gain)
+
+
+def _passed(good: bool) -> str:
+    return "passed" if good else "failed"
+
+
+def _told(gain: Metric) -> str:
+    return f" (a difference of {gain.value:+.3f}, 95 % interval {gain.low:+.3f} to {gain.high:+.3f})"

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from cycler import cycler
 from IPython.display import display
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+Array = npt.NDArray[Any]
 
 # Okabe and Ito (2008): told apart by every common kind of colour vision, and in grey by their lightness.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000"]
+
+LINES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
+"""Dashes beside the colours: in grey print a line is told by them."""
+
+MOST_POINTS = 5000
+"""Dots drawn in a scatter plot: more are one blot."""
 
 
 def set_style() -> None:
@@ -20,6 +33,7 @@ def set_style() -> None:
     mpl.rcParams.update(
         {
             "axes.prop_cycle": cycler(color=COLOURS),
+            "legend.fontsize": 8,
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.grid": True,
@@ -34,12 +48,41 @@ def set_style() -> None:
     )
 
 
+def short(label: object, most: int = 18) -> str:
+    """Return a class's or category's name as a figure has room for it: its beginning and its end."""
+    text = str(label)
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[-((most - 1) // 2) :]}"
+
+
+def some(count: int, seed: int, most: int = MOST_POINTS) -> npt.NDArray[np.intp]:
+    """Return the numbers of the rows to draw, all of `count` or a seeded sample, in order."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+
+
+def draw_dependence(
+    axes: Axes, values: npt.NDArray[Any], averages: npt.NDArray[Any], answers: Sequence[object]
+) -> None:
+    """Draw mean answers `[answers, values]` over a feature's values: lines over numbers, dots over categories."""
+    text = values.dtype == object
+    places = np.arange(len(values)) if text else values
+    for at, (answer, average) in enumerate(zip(answers[: len(LINES)], averages, strict=False)):
+        look = {"linestyle": "", "marker": "os^Dv"[at]} if text else {"linestyle": LINES[at]}
+        axes.plot(places, average, color=COLOURS[at], label=short(answer), **look)
+    if text:
+        axes.set_xticks(places, [short(value, 12) for value in values], rotation=30, ha="right")
+        axes.set_xlim(-0.5, len(values) - 0.5)
+    if len(answers) > 1:
+        axes.legend()
+
+
 def show(figure: Figure, alt: str) -> None:
     """Show `figure` as a picture that says `alt` to whoever does not see it, and close it."""
     from matplotlib import pyplot
 
     with warnings.catch_warnings():
-        # Names come in every script, and a letter that the font lacks is drawn as a box.
-        warnings.filterwarnings("ignore", message="Glyph")
+        # A letter that the font has not is drawn as a box; the warning would tell of folders of this machine.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         display(figure, metadata={"image/png": {"alt": alt}})  # type: ignore[no-untyped-call]
     pyplot.close(figure)

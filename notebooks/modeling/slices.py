@@ -1,0 +1,81 @@
+"""Parts of the held-out rows, by one feature each, and how the model does in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from modeling.dataset import is_number
+
+Array = npt.NDArray[Any]
+
+FEWEST = 5
+"""Fewer rows tell nothing of a slice."""
+
+QUANTILES = 4
+
+
+def measure(X: pd.DataFrame, errors: Array, labels: Sequence[str] = ()) -> pd.DataFrame:
+    """Return every slice of five rows or more: feature, slice, rows, mean error, and its 95 % interval.
+
+    `errors[n]` is True for a wrong class, or by how much a number was missed; `labels` are texts for X's columns.
+    The slices that are worst beyond doubt come first: ordered by the lower end of the interval, few rows weigh less.
+    """
+    columns = ["feature", "slice", "rows", "error", "from", "to"]
+    found = [
+        (label, told, len(rows), *mean_interval(errors[rows]))
+        for name, label in zip(X.columns, labels or X.columns, strict=True)
+        for told, rows in _parts(X[name])
+        if FEWEST <= len(rows) < len(X)
+    ]
+    return pd.DataFrame(found, columns=columns).sort_values("from", ascending=False, ignore_index=True)
+
+
+def mean_interval(errors: Array) -> tuple[float, float, float]:
+    """Return the mean of `errors[n]` and its 95 % interval, Wilson's (1927) for a share, Student's (1908) else."""
+    mean, count = float(errors.mean()), len(errors)
+    if errors.dtype == bool:
+        low, high = stats.binomtest(int(errors.sum()), count).proportion_ci(0.95, "wilson")
+    else:
+        margin = stats.t.ppf(0.975, count - 1) * errors.std(ddof=1) / np.sqrt(count) if count > 1 else np.inf
+        low, high = max(0.0, mean - margin), mean + margin
+    return mean, float(low), float(high)
+
+
+def sentence(parts: pd.DataFrame, errors: Array, what: str) -> str:
+    """Return how many slices do worse than the whole beyond their interval, and how many would by chance alone."""
+    worse = int((parts["from"] > errors.mean()).sum())
+    return (
+        f"The {what} is {errors.mean():.3g} over all {len(errors)} rows. Of {len(parts)} slices of {FEWEST} rows "
+        f"or more, {worse} do worse beyond their interval; chance alone would make about {0.025 * len(parts):.1f} "
+        "look so."
+    )
+
+
+def _parts(values: pd.Series) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
+    """Yield each part of a column, its name and its row numbers: quarters of numbers, else values."""
+    if is_number(values) and values.nunique() > QUANTILES:
+        parts = pd.qcut(values, QUANTILES, duplicates="drop")
+        codes = np.asarray(parts.cat.codes)
+        present = values.groupby(codes).agg(["min", "max"])
+        names = {code: _range(low, high) for code, low, high in present.itertuples() if code >= 0}
+    else:
+        codes, categories = pd.factorize(values.where(values != ""), sort=True)
+        names = {code: _told(category) for code, category in enumerate(categories)}
+    order = np.argsort(codes, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
+        if len(rows):
+            yield names.get(codes[rows[0]], "missing"), rows
+
+
+def _range(low: float, high: float) -> str:
+    return _told(low) if low == high else f"{_told(low)} to {_told(high)}"
+
+
+def _told(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.6g}"

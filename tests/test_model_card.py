@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+
+from modeling import columns, model_card
+from modeling.dataset import Card
+from service import bundle
+from service.bundle import Feature
+from service.model import load
+
+
+class WiderCard(Card, frozen=True):
+    """A card with what a model card asks for."""
+
+    intended_use: str = ""
+    limits: tuple[str, ...] = ()
+
+
+def written(trained, card: Card, **facts: str) -> dict[str, str]:
+    """Write the model card of a published version and return {part: statement}."""
+    found = bundle.read(trained.folder)
+    table = model_card.write(found.manifest, found.version, card, found.metrics, facts)
+    assert list(table) == ["statement"]
+    return table["statement"].to_dict()
+
+
+def test_what_was_measured_is_filled_in(trained_prices):
+    """Model, data, features and figures are told from the bundle, facts of the notebook as given."""
+    told = written(trained_prices, Card(), Intervals="as wide as a barn")
+    metric = bundle.read(trained_prices.folder).metrics.held_out["r2"]
+    assert told["Model"].startswith("prices version 1, linear regression, ")
+    assert told["Reads"] == "3 numbers and 2 categories; 2 of them may be missing"
+    assert told["Data"].startswith("houses.csv: 160 rows, ")
+    assert told["Measured"].startswith(f"r2 {metric.value:.3f} (95 % interval {metric.low:.3f} to")
+    assert told["Intervals"] == "as wide as a barn"
+    assert "against the baseline's" in told["The gate"]
+
+
+def test_what_nobody_stated_is_visibly_blank(trained_wine):
+    """Parts that the table's card leaves open say so, whether the card knows such a field or not."""
+    told = written(trained_wine, Card())
+    for part in ("Question", "Intended use", "Limits that people know of", "Whom to ask", "Source", "Licence"):
+        assert told[part] == model_card.BLANK
+
+
+def test_what_people_state_is_told(trained_wine):
+    """A card's own words stand in the model card, a list as a sentence."""
+    card = WiderCard(question="Which?", intended_use="Teaching.", limits=("Italy only", "one vintage"))
+    told = written(trained_wine, card)
+    assert (told["Question"], told["Intended use"]) == ("Which?", "Teaching.")
+    assert told["Limits that people know of"] == "Italy only, one vintage"
+    assert told["Predicts"].startswith("cultivar, one of 3 classes: ")
+
+
+@pytest.mark.parametrize("name", ["trained_wine", "trained_houses"])
+def test_rows_out_of_range_are_those_the_service_warns_of(name, request):
+    """A row is counted as outside exactly where the service would warn of it."""
+    trained = request.getfixturevalue(name)
+    model = load(trained.folder)
+    X = columns.as_model_input(trained.held_out, model.schema.names).reset_index(drop=True)
+    first = model.schema.numbers[0].name
+    X.loc[3, first] = 1e6
+    if model.schema.categories:
+        X.loc[5, model.schema.categories[0].name] = "never seen"
+    warned = {
+        row
+        for row, record in enumerate(X.replace(np.nan, None).to_dict("records"))
+        if model.schema.read_records([record]).warnings
+    }
+    assert set(np.flatnonzero(model_card.outside(X, model.manifest.features)).tolist()) == warned >= {3}
+    assert model_card.warned(X, model.manifest.features).startswith(f"{len(warned)} of {len(X)} held-out rows")
+
+
+def test_a_missing_value_is_in_range():
+    """What is missing is neither below nor above."""
+    features = [Feature("a", "number", nullable=True, min=0.1, max=0.2), Feature("b", "category", categories=["u"])]
+    X = pd.DataFrame({"a": [np.nan, np.float32(0.1), 0.3], "b": ["", "u", "u"]})
+    assert model_card.outside(X, features).tolist() == [False, False, True]
+    assert msgspec.to_builtins(features[0])["nullable"]

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modeling import slices
+
+
+def test_the_worst_slice_beyond_doubt_comes_first():
+    """A planted weakness is found and told with its rows and interval; a tiny slice that is worse comes later."""
+    random = np.random.default_rng(0)
+    X = pd.DataFrame({"size": np.arange(400.0), "kind": np.where(np.arange(400) < 5, "rare", "usual")})
+    errors = random.uniform(size=400) < np.where(X["size"] >= 300, 0.6, 0.05)
+    errors[:3] = True
+    found = slices.measure(X, errors, ["size (m)", "kind"])
+    first = found.iloc[0]
+    assert (first["feature"], first["slice"], first["rows"]) == ("size (m)", "300 to 399", 100)
+    assert first["from"] < first["error"] < first["to"] and first["error"] == errors[300:].mean()
+    rare = found[found["slice"] == "rare"].iloc[0]
+    assert rare["error"] >= first["error"] and rare["from"] < first["from"]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.one_of(st.none(), st.integers(-3, 3)), min_size=6, max_size=60), st.booleans())
+def test_slices_of_a_feature_share_out_its_rows(values, text):
+    """Every row is in one slice of a feature at most; only those of too few rows, or of all, are not told."""
+    column = pd.Series(values, dtype=float)
+    X = pd.DataFrame({"x": column.map(lambda value: "" if pd.isna(value) else f"c{value}") if text else column})
+    found = slices.measure(X, np.arange(len(X), dtype=float))
+    assert found["rows"].sum() <= len(X)
+    assert (found["rows"] >= slices.FEWEST).all() and (found["rows"] < len(X)).all()
+    assert not found["slice"].duplicated().any()
+    assert (found["from"] <= found["error"]).all() and (found["error"] <= found["to"]).all()
+    missing = int(column.isna().sum())
+    if slices.FEWEST <= missing < len(X):
+        assert found.loc[found["slice"] == "missing", "rows"].tolist() == [missing]
+
+
+def test_nothing_to_cut():
+    """A table too small for a slice has an empty list with the same columns, and a sentence."""
+    found = slices.measure(pd.DataFrame({"a": [1.0, 2.0], "b": ["u", "v"]}), np.array([True, False]))
+    assert found.empty and list(found) == ["feature", "slice", "rows", "error", "from", "to"]
+    assert "Of 0 slices of 5 rows or more, 0 do worse" in slices.sentence(found, np.array([True, False]), "share")
+
+
+@pytest.mark.parametrize(("wrong", "rows", "low", "high"), [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634)])
+def test_shares_have_wilsons_interval(wrong, rows, low, high):
+    """The interval of a share is Wilson's: of published values, and not without width where no row is wrong."""
+    mean, *ends = slices.mean_interval(np.arange(rows) < wrong)
+    assert mean == wrong / rows
+    assert ends == pytest.approx([low, high], abs=1e-4)
+
+
+def test_means_have_students_interval():
+    """The interval of a mean error is Student's; it never reaches below zero, and one row has none."""
+    mean, low, high = slices.mean_interval(np.array([1.0, 2.0, 3.0, 4.0, 5.0]))
+    assert (mean, low, high) == pytest.approx((3, 1.0368, 4.9632), abs=1e-4)
+    assert slices.mean_interval(np.array([0.0, 10.0]))[1] == 0
+    assert slices.mean_interval(np.array([2.0]))[2] == np.inf
+
+
+def test_the_sentence_counts():
+    """How many slices stand out is told beside how many would by chance."""
+    errors = np.array([1.0] * 10 + [5.0] * 10 + [5.5, 4.5] * 5)
+    parts = slices.measure(pd.DataFrame({"k": ["a"] * 10 + ["b"] * 10 + ["c"] * 10}), errors)
+    told = slices.sentence(parts, errors, "mean error")
+    assert told.startswith("The mean error is 3.67 over all 30 rows. Of 3 slices of 5 rows or more, 2 do worse")
+    assert told.endswith("chance alone would make about 0.1 look so.")
