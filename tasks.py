@@ -62,6 +62,7 @@ OPTIONS = {
     "model": "the name to publish under; without it, the table's",
     "estimator": "decision_tree, linear_regression, random_forest, … (notebooks/modeling/estimators.py)",
     "seed": "of the split, the folds and the estimator",
+    "force": "run although nothing has changed since the last time",
     "parameter": "any other parameter of the notebooks, as name=value; can be given again",
 }
 
@@ -124,7 +125,7 @@ def explore(c: Any, data: str = "", target: str = "") -> None:
     _run_notebooks("01_explore", data, target=target)
 
 
-@command(help=OPTIONS, iterable=["parameter"])
+@command(help={name: text for name, text in OPTIONS.items() if name != "force"}, iterable=["parameter"])
 def train(
     c: Any,
     data: str = "",
@@ -159,9 +160,10 @@ def pipeline(
     estimator: str = "",
     seed: str = "",
     parameter: Sequence[str] | None = None,
+    force: bool = False,
 ) -> None:
     """All three: explore, train, evaluate and publish."""
-    _run_notebooks(ALL, data, parameter, target=target, model=model, estimator=estimator, seed=seed)
+    _run_notebooks(ALL, data, parameter, force=force, target=target, model=model, estimator=estimator, seed=seed)
 
 
 @command(help={"host": "address to listen on", "port": "port to listen on", "workers": "processes that answer"})
@@ -253,6 +255,17 @@ def test(c: Any, fast: bool = False) -> None:
     _python("pytest", *words)
 
 
+@command(positional=["name"], help={"name": "what to measure, a file of bench/"})
+def bench(c: Any, name: str) -> None:
+    """Measure something and print the figures."""
+    from service.errors import DataError
+
+    known = sorted(path.stem for path in (ROOT / "bench").glob("*.py"))
+    if name not in known:
+        raise DataError(f"nothing measures {name[:40]!r}: bench/ has {', '.join(known)}")
+    _python(f"bench.{name}")
+
+
 @command()
 def lint(c: Any) -> None:
     """Check style and types."""
@@ -303,7 +316,12 @@ def _tell_checks(checks: Iterable[tuple[bool, str]]) -> int:
 
 
 def _run_notebooks(
-    step: str, data: str = "", parameter: Sequence[str] | None = None, go_on: bool = False, **named: Any
+    step: str,
+    data: str = "",
+    parameter: Sequence[str] | None = None,
+    go_on: bool = False,
+    force: bool = False,
+    **named: Any,
 ) -> None:
     from service.errors import DataError
     from workshop import parameters
@@ -318,7 +336,7 @@ def _run_notebooks(
     if not data and named.get("target"):
         raise DataError("--target names a column of one table: name the table with --data")
     jobs = [Job(table, given, (step,) if step else STEPS) for table in find_tables(data)]
-    outcomes = run_all(jobs, Progress())
+    outcomes = run_all(jobs, Progress(), force)
     _tell(outcomes)
     if any(outcome.error for outcome in outcomes) and not (go_on and _registry().models()):
         sys.exit(1)
@@ -331,7 +349,10 @@ def _tell(outcomes: list[Outcome]) -> None:
 
     registry = _registry()
     for outcome in outcomes:
-        if not outcome.error:
+        if not outcome.ran:
+            since = f"{outcome.model}: nothing changed since version {outcome.version}"
+            print(f"{since} ({outcome.report}); --force runs it again")
+        elif not outcome.error:
             print(f"{verdict(registry, outcome.model, outcome.version)}\n  {outcome.report}")
     print(f"All versions: {write_index(config.read().reports, registry)}")
     for outcome in outcomes:

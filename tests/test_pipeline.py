@@ -61,13 +61,13 @@ def settings(folder: Path) -> dict[str, str]:
     return {"CELLAR_ARTIFACTS": str(folder / "artifacts"), "CELLAR_REPORTS": str(folder / "reports")}
 
 
-def run(folder: Path, *jobs: Job) -> House:
+def run(folder: Path, *jobs: Job, force: bool = False) -> House:
     """Run jobs side by side in a house."""
     told: list[tuple] = []
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings(folder).items():
             patch.setenv(name, value)
-        outcomes = pipeline.run_all(jobs, told.append)
+        outcomes = pipeline.run_all(jobs, told.append, force)
         house = House(folder, {outcome.name: outcome for outcome in outcomes}, told)
         reports.write_index(folder / "reports", house.registry)
     return house
@@ -169,7 +169,7 @@ class TestBothTables:
         folder = house.folder / "reports" / name / "1"
         assert {path.name for path in folder.iterdir()} == {
             f"{step}.{end}" for step in STEPS for end in ("ipynb", "html")
-        }
+        } | {"run.json"}
         assert house.outcomes[name].report == folder / "03_evaluate.html"
         assert set(house.outcomes[name].seconds) == {*STEPS, "html"}
         assert {path.name for path in (house.folder / "reports").iterdir()} == {"wine", "diabetes", "index.html"}
@@ -218,6 +218,23 @@ class TestBothTables:
     def test_no_process_is_left(self, house):
         """Kernels and workers end with the run."""
         assert nothing_runs_in(house.folder)
+
+    def test_nothing_changed_and_nothing_runs(self, house):
+        """A second time no cell is executed and the outcome names the version that stands; `force` makes another."""
+        before = sorted(path.stat().st_mtime_ns for path in house.folder.rglob("*"))
+        same = run(house.folder, Job(ROOT / "data" / "wine.csv", {"seed": "0"}))
+        assert same.told == [] and house.registry.versions("wine") == [1]
+        assert same.outcomes["wine"].version == 1 and not same.outcomes["wine"].ran
+        assert same.outcomes["wine"].report == house.outcomes["wine"].report
+        index = (house.folder / "reports" / "index.html").stat().st_mtime_ns
+        after = sorted(path.stat().st_mtime_ns for path in house.folder.rglob("*"))
+        assert len(before) == len(after) and index in after
+
+    def test_force_runs_it_again(self, house, tmp_path):
+        """Nothing changed, and still every cell is executed and a version is made."""
+        shutil.copytree(house.folder, tmp_path / "house")
+        forced = run(tmp_path / "house", Job(ROOT / "data" / "diabetes.csv"), force=True)
+        assert forced.outcomes["diabetes"].ran and forced.registry.versions("diabetes") == [1, 2]
 
 
 class TestStrangeTables:
@@ -388,6 +405,30 @@ def test_two_tables_do_not_become_one_model(tmp_path):
     jobs = [Job(ROOT / "data" / f"{name}.csv", {"model": "mine"}) for name in ("wine", "diabetes")]
     with pytest.raises(DataError, match=r"2 tables would become one model, 'mine': name one of the tables"):
         run(tmp_path, *jobs)
+
+
+@pytest.fixture
+def parallel(tmp_path, monkeypatch) -> Path:
+    """A folder of notebooks of which the second can compute in several processes."""
+    for step in STEPS:
+        text = "n_jobs = -1  # processes" if step == "02_train" else "seed = 0  # of chance"
+        cell = nbformat.v4.new_code_cell(text, metadata={"tags": ["parameters"]})
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / f"{step}.ipynb")
+    monkeypatch.setattr(execution, "NOTEBOOKS", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("jobs", "processors", "share"), [(1, 8, None), (2, 8, 4), (3, 8, 2), (9, 4, 1), (2, 1, None)])
+def test_jobs_side_by_side_share_the_processors(parallel, jobs, processors, share):
+    """Each of those that run at once gets its part, at least one; a job alone keeps the notebook's own default."""
+    shared = pipeline.share_processors([Job(Path(f"{n}.csv")) for n in range(jobs)], processors)
+    assert [job.given.get("n_jobs") for job in shared] == [share] * jobs
+
+
+def test_a_share_that_was_given_stays(parallel):
+    """What the user says of the processes goes before the share, and notebooks without the parameter get none."""
+    jobs = [Job(Path("a.csv"), {"n_jobs": "3"}), Job(Path("b.csv"), steps=("01_explore",))]
+    assert [job.given for job in pipeline.share_processors(jobs, 8)] == [{"n_jobs": "3"}, {}]
 
 
 def test_tables_are_found(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MENU = (
     "setup doctor data lab explore train evaluate pipeline serve predict models promote rollback verify "
-    "reproduce test lint format lock clean"
+    "reproduce test bench lint format lock clean"
 ).split()
 
 
@@ -133,6 +133,11 @@ def test_a_mistake_in_a_command_starts_nothing(inv, tmp_path, words, told):
     """What cannot be right is told before a notebook runs."""
     fails(inv("pipeline", *words), told)
     assert not (tmp_path / "reports").exists()
+
+
+def test_an_unknown_measurement(inv):
+    """A name that nothing measures is told with those that there are."""
+    fails(inv("bench", "nothing"), r"nothing measures 'nothing': bench/ has .*pipeline")
 
 
 @pytest.mark.kernel

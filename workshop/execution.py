@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import msgspec
 from service import config
 from service.config import ROOT
 from service.errors import CellarError
-from workshop import parameters
+from workshop import kernel, parameters, record
 
 NOTEBOOKS = ROOT / "notebooks"
 STEPS = ("01_explore", "02_train", "03_evaluate")
@@ -45,9 +44,14 @@ class Job(msgspec.Struct, frozen=True):
 
         return self.given.get("model") or slug(self.data.stem)
 
+    @property
+    def notebooks(self) -> list[Path]:
+        """Its notebooks, in their order."""
+        return [NOTEBOOKS / f"{step}.ipynb" for step in self.steps]
+
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How a job ended: `error` is one sentence, "" where all went well."""
+    """How a job ended: `error` is one sentence, "" where all went well; `ran` is false where nothing had changed."""
 
     name: str
     model: str = ""
@@ -55,80 +59,64 @@ class Outcome(msgspec.Struct, frozen=True):
     error: str = ""
     report: Path | None = None
     seconds: dict[str, float] = {}
+    ran: bool = True
 
 
 def run(job: Job, tell: Tell) -> Outcome:
     """Run the notebooks of one job in this process and put what they made into `reports/`."""
-    reports = config.read().reports
-    reports.mkdir(parents=True, exist_ok=True)
+    settings = config.read()
+    settings.reports.mkdir(parents=True, exist_ok=True)
     seconds: dict[str, float] = {}
     model, version, error = job.model, job.given.get("version", 0), ""
-    folder = Path(tempfile.mkdtemp(prefix=".run-", dir=reports))
+    folder = Path(tempfile.mkdtemp(prefix=".run-", dir=settings.reports))
     try:
         folder.chmod(0o755)
-        with warm_kernel() as execute:
+        with kernel.started(job.notebooks) as warm, Pages(folder, job.steps) as pages:
+            inputs = record.read_inputs(job.data, job.notebooks, job.given)
             for step in job.steps:
                 started = time.perf_counter()
-                made, error = execute(job, step, folder, {"version": version} if version else {}, tell)
+                made, error = execute(warm, job, step, folder, {"version": version} if version else {}, tell)
                 model, version = made or (model, version)
                 seconds[step] = round(time.perf_counter() - started, 2)
                 if error:
                     break
-        place = reports / model / ("failed" if error else str(version or "explored"))
-        started = time.perf_counter()
-        _render_into(folder, place)
-        seconds["html"] = round(time.perf_counter() - started, 2)
+                if version or len(job.steps) == 1:
+                    pages.begin(settings.reports / model / str(version or "explored"))
+            place = settings.reports / model / ("failed" if error else str(version or "explored"))
+            started = time.perf_counter()
+            pages.finish(place)
+            seconds["html"] = round(time.perf_counter() - started, 2)
+        _move(folder, place)
+        if job.steps == STEPS and not error:
+            record.write(place, inputs, settings.artifacts / model / str(version))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return Outcome(job.name, model, version, error, place / f"{list(seconds)[-2]}.html", seconds)
 
 
-@contextmanager
-def warm_kernel() -> Iterator[Callable[..., tuple[tuple[str, int] | None, str]]]:
-    """Start one kernel and yield what executes a notebook in it; a notebook finds it as if it were new."""
-    from jupyter_client.manager import KernelManager
-
-    with tempfile.TemporaryDirectory(prefix="cellar-") as runtime:
-        kernel = KernelManager(
-            kernel_name="python3",
-            # Sockets in a folder of our own: two kernels that start at once can pick the same port.
-            transport="ipc",
-            connection_file=f"{runtime}/kernel.json",
-            client_class="jupyter_client.asynchronous.AsyncKernelClient",
-        )
-        # nbclient asks for its own interpreter's kernel; a `python3` of somebody's home folder must not take its place.
-        assert kernel.kernel_spec
-        kernel.kernel_spec.argv[0] = sys.executable
-        kernel.start_kernel()
-        try:
-            yield lambda *words: _execute(kernel, *words)
-        finally:
-            kernel.shutdown_kernel(now=True)
-
-
-def _execute(
-    kernel: Any, job: Job, step: str, folder: Path, made: dict[str, Any], tell: Tell
+def execute(
+    warm: kernel.Kernel, job: Job, step: str, folder: Path, made: dict[str, Any], tell: Tell
 ) -> tuple[tuple[str, int] | None, str]:
     """Execute one notebook; return the bundle that it names, if any, and an error's one sentence, if any."""
-    import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
+
+    from workshop import engine
 
     notebook = NOTEBOOKS / f"{step}.ipynb"
     given = parameters.choose(notebook, {**job.given, **made, "data": _from_notebooks(job.data)})
     cells = [cell["cell_type"] for cell in msgspec.json.decode(notebook.read_bytes())["cells"]]
     tell(("start", job.name, step, cells.count("code") + bool(given)))
-    _forget(kernel)
     good = False
     try:
-        document = papermill.execute_notebook(
+        warm.forget()
+        document = engine.execute(
             notebook,
-            str(folder / f"{step}.ipynb").replace("{", "{{").replace("}", "}}"),  # papermill formats its paths
+            folder / f"{step}.ipynb",
             given,
-            cwd=NOTEBOOKS,
-            progress_bar=False,
-            km=kernel,
-            on_cell_complete=lambda cell, cell_index: tell(("cell", job.name, step)),
+            warm,
+            on_cell=lambda **_: tell(("cell", job.name, step)),
+            on_part=lambda part: tell(("part", job.name, step, part["done"], part["total"], part["what"])),
         )
         good = True
     except PapermillExecutionError as error:
@@ -138,17 +126,6 @@ def _execute(
     finally:
         tell(("end", job.name, step, good))
     return _named_bundle(document), ""
-
-
-def _forget(kernel: Any) -> None:
-    """Empty the kernel's namespace and history; what it has imported stays imported."""
-    client = kernel.blocking_client()
-    client.start_channels()
-    try:
-        client.wait_for_ready(timeout=60)
-        client.execute("get_ipython().reset(new_session=True)", silent=True, reply=True, timeout=60)
-    finally:
-        client.stop_channels()
 
 
 def _named_bundle(document: Any) -> tuple[str, int] | None:
@@ -172,15 +149,56 @@ def _from_notebooks(data: Path) -> str:
     return os.path.relpath(data, NOTEBOOKS) if inside else str(data)
 
 
-def _render_into(folder: Path, place: Path) -> None:
-    """Move the executed notebooks and their pages to `place`, each file whole."""
-    from workshop import reports
+class Pages:
+    """Makes the pages of executed notebooks in a thread, while the next notebook runs in its kernel."""
 
+    def __init__(self, folder: Path, steps: Sequence[str]) -> None:
+        self.folder, self.steps = folder, steps
+        self.rendered: dict[Path, Path] = {}
+        self.futures: list[Future[None]] = []
+
+    def __enter__(self) -> Pages:
+        """Start the thread; it imports first."""
+        self.thread = ThreadPoolExecutor(1)
+        self.thread.submit(self._import)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the thread, without what it has not begun."""
+        self.thread.shutdown(cancel_futures=True)
+
+    def begin(self, place: Path) -> None:
+        """Begin the pages of what is executed by now, as they are to stand in `place`."""
+        from workshop import reports
+
+        version = f"version {place.name}" if place.name.isdigit() else place.name
+        names = {*self.steps, *(path.stem for path in place.glob("*.ipynb"))}
+        if place.name == "failed":
+            names = {path.stem for path in self.folder.glob("*.ipynb")}
+        for notebook in sorted(self.folder.glob("*.ipynb")):
+            if self.rendered.get(notebook) != place:
+                self.rendered[notebook] = place
+                caption = f"{place.parent.name}, {version}"
+                self.futures.append(self.thread.submit(reports.render_page, notebook, names, caption))
+
+    def finish(self, place: Path) -> None:
+        """Make the pages that are missing, or were begun for another place, and wait for all."""
+        self.begin(place)
+        for future in self.futures:
+            future.result()
+
+    @staticmethod
+    def _import() -> None:
+        from workshop import reports
+
+        reports.exporter()
+
+
+def _move(folder: Path, place: Path) -> None:
+    """Move the executed notebooks and their pages to `place`, each file whole."""
     place.mkdir(parents=True, exist_ok=True)
     if place.name == "failed":
         for old in place.glob("0*"):
             old.unlink()
-    version = f"version {place.name}" if place.name.isdigit() else place.name
-    reports.render(folder, [*folder.glob("*.ipynb"), *place.glob("*.ipynb")], f"{place.parent.name}, {version}")
     for path in sorted(folder.iterdir()):
         path.replace(place / path.name)

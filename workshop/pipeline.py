@@ -15,10 +15,13 @@ from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from service import bundle, config
 from service.errors import BundleError, DataError
-from workshop import parameters
-from workshop.execution import NOTEBOOKS, Job, Outcome, Tell, run
+from service.registry import Registry
+from workshop import parameters, record
+from workshop.execution import STEPS, Job, Outcome, Tell, run
 
 PATIENCE = 5
 """Seconds that a worker has to tidy up once the process that started it is gone."""
@@ -42,11 +45,10 @@ def find_tables(data: str = "") -> list[Path]:
 
 def check(job: Job) -> None:
     """Raise DataError if a parameter of the job is unknown or cannot be right, before anything starts."""
-    notebooks = [NOTEBOOKS / f"{step}.ipynb" for step in job.steps]
     if "data" in job.given:
         raise DataError("the parameter `data` is the table that the pipeline runs for: name it with --data")
-    parameters.check_known(notebooks, job.given)
-    for notebook in notebooks:
+    parameters.check_known(job.notebooks, job.given)
+    for notebook in job.notebooks:
         parameters.choose(notebook, job.given)
     try:
         bundle.model_name(job.given.get("model") or "unnamed")  # it also names a folder below `reports/`
@@ -54,14 +56,49 @@ def check(job: Job) -> None:
         raise DataError(f"the parameter `model`: {error}") from error
 
 
-def run_all(jobs: Sequence[Job], tell: Tell) -> list[Outcome]:
-    """Run the jobs side by side, as many as there are processors, telling `tell` of every cell."""
+def run_all(jobs: Sequence[Job], tell: Tell, force: bool = False) -> list[Outcome]:
+    """Run the jobs side by side, as many as there are processors, telling `tell` of every cell.
+
+    A whole pipeline of which nothing has changed since it ran is not run again, unless by `force`.
+    """
     for job in jobs:
         check(job)
     names = [job.model for job in jobs]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise DataError(f"{len(twice)} tables would become one model, {twice[0]!r}: name one of the tables")
+    done = [None if force else _done_before(job) for job in jobs]
+    waiting = [job for job, outcome in zip(jobs, done, strict=True) if not outcome]
+    ran = iter(_run_side_by_side(share_processors(waiting), tell))
+    return [outcome or next(ran) for outcome in done]
+
+
+def share_processors(jobs: Sequence[Job], processors: int = os.cpu_count() or 1) -> list[Job]:
+    """Give each of several jobs its share of the processors as `n_jobs`, where it has that and none is given."""
+    running = min(len(jobs), processors)
+    if running < 2:
+        return list(jobs)
+    share = {"n_jobs": processors // running}
+    return [
+        msgspec.structs.replace(job, given={**share, **job.given})
+        if any("n_jobs" in parameters.read(notebook) for notebook in job.notebooks)
+        else job
+        for job in jobs
+    ]
+
+
+def _done_before(job: Job) -> Outcome | None:
+    if job.steps != STEPS:
+        return None
+    settings = config.read()
+    version = record.find(Registry(settings.artifacts), settings.reports, job.model, job.data, job.notebooks, job.given)
+    if not version:
+        return None
+    page = settings.reports / job.model / str(version) / f"{STEPS[-1]}.html"
+    return Outcome(job.name, job.model, version, report=page, ran=False)
+
+
+def _run_side_by_side(jobs: Sequence[Job], tell: Tell) -> list[Outcome]:
     context = multiprocessing.get_context("spawn")
     queue = context.SimpleQueue()
     with ThreadPoolExecutor(os.cpu_count()) as threads:

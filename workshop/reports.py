@@ -27,11 +27,17 @@ TITLES = {"01_explore": "Explore", "02_train": "Train", "03_evaluate": "Evaluate
 
 def render(folder: Path, pages: Iterable[Path], caption: str) -> None:
     """Write an HTML page beside each notebook in `folder`, under a caption; its links lead to all of `pages`."""
-    links = {path.stem: TITLES.get(path.stem, path.stem) for path in sorted(pages, key=lambda path: path.name)}
+    names = {path.stem for path in pages}
     for notebook in sorted(folder.glob("*.ipynb")):
-        resources = {"metadata": {"name": notebook.stem}, "links": links, "caption": caption}
-        text, _ = _exporter().from_filename(str(notebook), resources=resources)
-        notebook.with_suffix(".html").write_text(text, encoding="utf-8")
+        render_page(notebook, names, caption)
+
+
+def render_page(notebook: Path, names: Iterable[str], caption: str) -> None:
+    """Write an HTML page beside an executed notebook, with links to the pages of these names."""
+    links = {name: TITLES.get(name, name) for name in sorted(names)}
+    resources = {"metadata": {"name": notebook.stem}, "links": links, "caption": caption}
+    text, _ = exporter().from_filename(str(notebook), resources=resources)
+    notebook.with_suffix(".html").write_text(text, encoding="utf-8")
 
 
 def write_index(folder: Path, registry: Registry) -> Path:
@@ -58,7 +64,8 @@ def _row(folder: Path, registry: Registry, name: str, version: int) -> dict[str,
 
 
 @cache
-def _exporter() -> Any:
+def exporter() -> Any:
+    """Return what makes a page of a notebook; the first time it takes a while to import."""
     from nbconvert import HTMLExporter
 
     return HTMLExporter(  # type: ignore[no-untyped-call]

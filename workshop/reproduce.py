@@ -12,7 +12,8 @@ import msgspec
 from service import config
 from service.errors import CellarError
 from service.files import replace_file
-from workshop.execution import NOTEBOOKS, Job, Tell, warm_kernel
+from workshop import kernel
+from workshop.execution import NOTEBOOKS, Job, Tell, execute
 
 NAME = "reproduce"
 
@@ -24,12 +25,13 @@ def reproduce(tell: Tell) -> tuple[Path, list[str]]:
 
     place = config.read().reports / NAME
     place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".run-", dir=place) as run, warm_kernel() as execute:
+    job = Job(NOTEBOOKS / f"{NAME}.ipynb", steps=(NAME,))
+    with tempfile.TemporaryDirectory(prefix=".run-", dir=place) as run, kernel.started(job.notebooks) as warm:
         folder = Path(run)
-        _, error = execute(Job(NOTEBOOKS / f"{NAME}.ipynb", steps=(NAME,)), NAME, folder, {}, tell)
+        _, error = execute(warm, job, NAME, folder, {}, tell)
         if error:
             raise CellarError(f"the notebook {NAME} failed: {error}")
-        reports.render(folder, folder.glob("*.ipynb"), "Published numbers")
+        reports.render_page(folder / f"{NAME}.ipynb", {NAME}, "Published numbers")
         found = _outputs(folder / f"{NAME}.ipynb", TABLE_MIME)
         for path in sorted(folder.iterdir()):
             path.replace(place / path.name)
