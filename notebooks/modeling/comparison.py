@@ -83,17 +83,10 @@ def summary(scores: pd.DataFrame, measure: str, folds: int) -> pd.DataFrame:
     """
     grouped = scores.groupby("candidate", sort=False)[measure]
     # What failed in one fold was not measured.
-    table = grouped.agg(**{"mean": _mean, "standard deviation": _deviation})
+    mean, deviation = (grouped.apply(each, skipna=False) for each in (pd.Series.mean, pd.Series.std))
+    table = pd.DataFrame({"mean": mean, "standard deviation": deviation})
     table["standard error"] = table["standard deviation"] * np.sqrt(1 / folds + 1 / (folds - 1))
     return table
-
-
-def _mean(scores: pd.Series) -> float:
-    return float(scores.mean(skipna=False))
-
-
-def _deviation(scores: pd.Series) -> float:
-    return float(scores.std(skipna=False))
 
 
 def preferred(table: pd.DataFrame, candidates: Sequence[str]) -> list[str]:

@@ -16,8 +16,8 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from modeling.dataset import is_number
 from modeling.graph import Graph
+from modeling.kinds import is_number
 from service.errors import DataError
 
 LONGEST, DEEPEST = 300, 50
