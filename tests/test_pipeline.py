@@ -277,6 +277,15 @@ class TestStrangeTables:
         assert "Traceback" not in page.text
         assert strange.registry.models() == ["hostile"]
 
+    def test_a_late_failure_is_told_on_every_page(self, tmp_path):
+        """Pages that were begun for a version, before the evaluation failed, say failed like the last one."""
+        house = run(tmp_path, Job(ROOT / "data" / "wine.csv", {"promote": "magic"}))
+        assert re.match(r"the parameter `promote` must be one of", house.outcomes["wine"].error)
+        assert [path.name for path in (tmp_path / "reports" / "wine").iterdir()] == ["failed"]
+        for step in STEPS:
+            assert house.page("wine", "failed", f"{step}.html").title.text.endswith("wine, failed · Cellar")
+        assert house.registry.candidates("wine") == [1] and not house.registry.versions("wine")
+
     def test_no_process_is_left(self, strange):
         """Kernels of notebooks that failed end, too."""
         assert nothing_runs_in(strange.folder)

@@ -79,8 +79,10 @@ def started(notebooks: Sequence[Path]) -> Iterator[Kernel]:
         try:
             kernel = Kernel(manager)
             kernel.ask(imports(notebooks))
-            yield kernel
-            kernel.client.stop_channels()
+            try:
+                yield kernel
+            finally:
+                kernel.client.stop_channels()
         finally:
             manager.shutdown_kernel(now=True)
 
