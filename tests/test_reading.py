@@ -5,7 +5,7 @@ import io
 
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from modeling.reading import HEAD, Form, as_numbers, find_encoding, find_form, form_of, read_table
@@ -148,3 +148,23 @@ def test_numbers_are_read_as_the_form_writes_them():
     numbers = as_numbers(texts, Form(";", ",", ".", "utf-8"))
     assert numbers.dropna().tolist() == [1234.5, 1234.5, 7.0, -0.5]
     assert as_numbers(pd.Series(["1e3", "1,5"]), Form(",", ".")).isna().tolist() == [False, True]
+
+
+TEXT = st.text(st.sampled_from("ab1.,;\t|\"'\r\n é-/\x1a"), max_size=60)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.builds(str.encode, TEXT, ENCODING) | st.binary(max_size=30))
+@example('a,b\n"'.encode("utf-16")[:-1])
+@example(b"a,b\n" + b"x" * (1 << 18) + b",1\n")
+@example(b"a,b\n" + b"x" * (1 << 25) + b",1\n")
+def test_any_file_is_a_table_or_is_refused(path, content):
+    """Whatever a file holds, it is read with the names of its header, or refused in one sentence."""
+    path.write_bytes(content)
+    told, table = "", pd.DataFrame({"a": [1]})
+    try:
+        table = read_table(path, find_form(path, Form()))
+    except DataError as error:
+        told = str(error)
+    assert "\n" not in told and len(told) < 400
+    assert len(table) and table.columns.is_unique

@@ -8,6 +8,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +32,9 @@ UNUSED = (b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d")
 
 MISSING_WORDS = ("NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "#N/A", "?", "-")
 """What stands for a missing value among numbers, truth values and dates."""
+
+
+csv.field_size_limit(1 << 24)  # a text of 128 KiB, Python's own limit, is no mistake yet
 
 
 class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,16 +107,19 @@ def find_encoding(blocks: Iterable[bytes], name: str, whole: bool = True) -> str
 
 def read_table(path: Path, form: Form, texts: Sequence[str] = ()) -> pd.DataFrame:
     """Return a file's rows; DataError if it is empty, ragged, or its names are not unique; `texts` stay as they are."""
-    header = _header(path, form)
     try:
+        header = _header(path, form)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table: pd.DataFrame = pd.read_csv(path, dtype=dict.fromkeys(texts, "str"), **form.options())
         # A line that is too short lacks its last value: only where one is missing lines have to be counted.
         if table.empty or table.iloc[:, -1].isna().any():
-            _check_lines(path, form, len(header))
-    except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
-        _check_lines(path, form, len(header))
+            _check_lines(path, form)
+        if table.shape[1] != len(header):
+            raise pd.errors.ParserError("its header can be read in two ways")
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, csv.Error) as error:
+        with suppress(csv.Error, UnicodeError):
+            _check_lines(path, form)
         raise DataError(f"{path.name} is not a table: {str(error).strip()}; correct it") from error
     except UnicodeError as error:
         raise DataError(f"{path.name} is not {form.encoding} text: correct `encoding` in its card") from error
@@ -140,8 +147,12 @@ def as_numbers(texts: pd.Series, form: Form) -> pd.Series:
 
 def is_doubtful(texts: Iterable[str]) -> bool:
     """Whether texts are whole numbers of which some have a comma before three digits: decimals, or thousands?"""
-    cells = [text.strip() for text in texts]
-    return all(re.fullmatch(r"[+-]?\d+(,\d{3})?", cell) for cell in cells) and any("," in cell for cell in cells)
+    commas = False
+    for text in texts:
+        if not re.fullmatch(r"\s*[+-]?\d+(,\d{3})?\s*", text):
+            return False
+        commas = commas or "," in text
+    return commas
 
 
 def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, final: bool = False) -> bool:
@@ -226,15 +237,17 @@ def _header(path: Path, form: Form) -> list[str]:
         raise DataError(f"{path.name} has more than one column {twice[0]!r}: rename one of them")
     # Where every line is too long pandas cuts them; where one is, it says so.
     if first and len(first) != len(header):
-        _check_lines(path, form, len(header))
+        _check_lines(path, form)
     return header
 
 
-def _check_lines(path: Path, form: Form, width: int) -> None:
+def _check_lines(path: Path, form: Form) -> None:
     """Raise DataError unless every line has as many values as the header has names."""
     with path.open(encoding=form.encoding, newline="") as file:
         lines = csv.reader(file, delimiter=form.separator)
+        width = 0
         for line in filter(None, lines):
+            width = width or len(line)
             if len(line) != width:
                 raise DataError(
                     f"{path.name}: line {lines.line_num} has {len(line)} values, "
