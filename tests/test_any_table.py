@@ -146,6 +146,15 @@ def test_what_was_never_seen_is_told(client):
     ]
 
 
+def test_golden_rows_are_as_clients_send_them(path, tmp_path):
+    """Truth values, ISO dates and nulls stand in the golden rows, also those at a tree's thresholds, and replay."""
+    model = load(train(tmp_path, path, "any", target=TARGET, estimator="decision_tree").folder)
+    rows = model.bundle.golden.rows
+    assert {row["furnished"] for row in rows} == {True, False, None}
+    assert {type(row["sold on"]) for row in rows} == {str, type(None)}
+    assert model.schema.read_records(rows).numbers.dtype == np.float32
+
+
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
