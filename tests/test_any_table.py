@@ -10,12 +10,14 @@ import pandas as pd
 import pytest
 from conftest import Trained, evaluate, train
 from flask.testing import FlaskClient
+from test_pipeline import run
 
 from modeling import columns, split
 from modeling import dataset as tables
 from service.app import create_app
 from service.model import load
 from workshop.batch import predict_file
+from workshop.execution import Job
 
 LONG = "a name that is far too long to be shown " * 12
 NUMBERS = ["living area (m²)", "rooms/level", ' "quoted" ', "class", "Class", "größe\n北", LONG]
@@ -144,6 +146,15 @@ def test_what_was_never_seen_is_told(client):
     ]
 
 
+def test_golden_rows_are_as_clients_send_them(path, tmp_path):
+    """Truth values, ISO dates and nulls stand in the golden rows, also those at a tree's thresholds, and replay."""
+    model = load(train(tmp_path, path, "any", target=TARGET, estimator="decision_tree").folder)
+    rows = model.bundle.golden.rows
+    assert {row["furnished"] for row in rows} == {True, False, None}
+    assert {type(row["sold on"]) for row in rows} == {str, type(None)}
+    assert model.schema.read_records(rows).numbers.dtype == np.float32
+
+
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
@@ -168,6 +179,19 @@ def test_the_file_itself_can_be_predicted(trained, path, tmp_path, monkeypatch, 
     table = tables.load(path, TARGET).table
     expected = trained.pipeline.predict(columns.as_model_input(table, list(trained.X)))
     np.testing.assert_allclose(pd.read_csv(tmp_path / "out.csv")["prediction"], expected, rtol=1e-5)
+
+
+@pytest.mark.kernel
+def test_the_notebooks_go_through_and_tell(path, tmp_path):
+    """The three notebooks make a version of it, unprepared, and say what they assumed and left out."""
+    house = run(tmp_path, Job(path, {"target": TARGET, "model": "any"}))
+    (outcome,) = house.outcomes.values()
+    assert outcome.error == "" and house.registry.versions("any") == [1]
+    for step in ("01_explore", "02_train"):
+        text = " ".join(house.page("any", "1", f"{step}.html").text.split())
+        assert "Read as ;-separated, decimal comma, thousands set off by points, UTF-16." in text
+        assert "nr is left out: it is an identifier" in text and "empty is left out: it has no values" in text
+        assert "UserWarning" not in text
 
 
 @pytest.mark.parametrize(

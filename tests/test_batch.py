@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from modeling import columns
 from modeling import dataset as tables
@@ -225,3 +227,19 @@ def test_a_missing_input_is_told_though_the_output_exists(wine, tmp_path):
     with pytest.raises(DataError, match=r"rows\.csv cannot be read \(No such file or directory\)"):
         batch.predict_file(wine, tmp_path / "rows.csv", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text() == "mine"
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=40), st.sampled_from(["\n", "", "\r\n"]))
+def test_any_file_is_answered_or_refused(wine, tmp_path, content, end):
+    """Whatever stands below a header, there is a prediction for each row or one sentence and no file."""
+    rows, output = tmp_path / "rows.csv", tmp_path / "out.csv"
+    output.unlink(missing_ok=True)
+    rows.write_bytes(",".join(wine.schema.names).encode() + end.encode() + content)
+    told = ""
+    try:
+        count, _ = batch.predict_file(wine, rows, output)
+        assert len(output.read_text().splitlines()) == count + 1
+    except CellarError as error:
+        told = str(error)
+    assert output.exists() == (not told) and "\n" not in told

@@ -203,6 +203,19 @@ def test_document_that_is_not_understood_is_refused(
     assert refused(wine).startswith(f"wine/1/{name} is not understood")
 
 
+@pytest.mark.parametrize(
+    ("kind", "low"),
+    [("date", 3.5), ("date", "1.5.2024"), ("date", "2024-02-30"), ("number", "2024-05-01"), ("boolean", "x")],
+)
+def test_a_range_of_another_kind_is_refused(wine: Path, reseal: Callable[[Path], None], kind: str, low: object):
+    """The limits of a date are dates and those of a number numbers, or the manifest is not understood."""
+    document = json.loads((wine / "manifest.json").read_text())
+    document["features"][0].update(kind=kind, min=low)
+    (wine / "manifest.json").write_text(json.dumps(document))
+    reseal(wine)
+    assert refused(wine).startswith("wine/1/manifest.json is not understood: ")
+
+
 def test_bundle_in_the_folder_of_another_model_is_refused(artifacts: Path):
     """A bundle answers for the model it was made for and for no other."""
     shutil.copytree(artifacts / "wine" / "1", artifacts / "beer" / "1")

@@ -128,7 +128,7 @@ def test_choosing_keeps_what_the_notebook_has():
     chosen = parameters.choose(TRAIN, given)
     assert chosen == {"seed": 3, "test_size": 1.0, "features": ["hue", "ash"]}
     assert type(chosen["test_size"]) is float
-    assert parameters.choose(NOTEBOOKS / "01_explore.ipynb", given) == {}
+    assert parameters.choose(NOTEBOOKS / "01_explore.ipynb", given) == {"seed": 3}
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ import io
 
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from modeling.reading import HEAD, Form, as_numbers, find_encoding, find_form, form_of, read_table
+from modeling.form import HEAD, Form, find_form
+from modeling.reading import read_table
 from service.errors import DataError
 
 LAW = settings(deadline=None, max_examples=80)
@@ -48,68 +49,11 @@ def test_a_written_table_is_read_back(path, rows, separator, comma, encoding, en
     assert list(zip(table["a"], table["größe (m²)"], table["c"], strict=True)) == rows
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("a,b\n1,2.5\n", "comma-separated, decimal point, UTF-8"),
-        ("a;b\n1;2,5\n", ";-separated, decimal comma, UTF-8"),
-        ("a\tb\n1.234,5\tx\n", "tab-separated, decimal comma, thousands set off by points, UTF-8"),
-        ("a|b\n1'234.5|x\n", "|-separated, decimal point, thousands set off by apostrophes, UTF-8"),
-        ('a,b\n"1,234,567",x\n', "comma-separated, decimal point, thousands set off by commas, UTF-8"),
-        ("a;b\n1\xa0234,5;1,5\n", ";-separated, decimal comma, thousands set off by blanks, UTF-8"),
-        ("a;b\n1,234;x\n", ";-separated, decimal point, UTF-8"),
-        ("a;b\n1,5;2.5\n", ";-separated, decimal point, UTF-8"),
-        ("preis, netto;y\n1,5;2\n3,5;4\n", ";-separated, decimal comma, UTF-8"),
-        ("one column\n1\n", "comma-separated, decimal point, UTF-8"),
-        ("a,b;c,d\n1,2,3\n4,5,6\n", "comma-separated, decimal point, UTF-8"),
-    ],
-)
-def test_the_form_is_found_and_told(text, told):
-    """Separator, decimal mark and thousands mark follow from the values; where two are possible none is assumed."""
-    assert form_of(text.encode(), Form(), "t.csv").told() == told
-
-
-def test_what_is_given_is_not_looked_for():
-    """A card's word on the form goes before what the file looks like."""
-    form = form_of(b"a;b\n1,234;2\n", Form(decimal=",", encoding="latin-1"), "t.csv")
-    assert form == Form(";", ",", "", "latin-1")
-
-
-@pytest.mark.parametrize(
-    ("content", "encoding"),
-    [
-        (b"a,b\n", "utf-8-sig"),
-        ("ä,b\n".encode(), "utf-8-sig"),
-        ("ä,b\n".encode("latin-1"), "cp1252"),
-        (b"\x81\xe4,b\n", "latin-1"),
-        ("ä".encode("utf-16"), "utf-16"),
-        (b"\xfe\xff\0a", "utf-16"),
-    ],
-)
-def test_the_encoding_is_found(content, encoding):
-    """By the byte order mark, by being UTF-8, or as what is left."""
-    assert find_encoding([content], "t.csv") == encoding
-
-
-def test_a_letter_may_be_cut_by_a_block():
-    """A letter of several bytes at the end of a block is whole with the next, and cut off at the end of a head."""
-    first, second = "ä".encode()[:1], "ä".encode()[1:]
-    assert find_encoding([first, second], "t.csv") == "utf-8-sig"
-    assert find_encoding([first], "t.csv", whole=False) == "utf-8-sig"
-    assert find_encoding([first], "t.csv") == "cp1252"
-
-
 def test_the_whole_file_decides_the_encoding(path):
     """A letter far down, after what is looked at for the form, still tells the encoding."""
     path.write_bytes(b"a,b\n" + b"1,x\n" * (HEAD // 4) + "2,ä\n".encode("latin-1"))
     form = find_form(path, Form())
     assert form.encoding == "cp1252" and read_table(path, form)["b"].iloc[-1] == "ä"
-
-
-def test_nul_bytes_are_no_text():
-    """A spreadsheet or a picture is told to be none of our texts."""
-    with pytest.raises(DataError, match=r"t\.xlsx is not a text: save the table as CSV"):
-        find_encoding([b"PK\x03\x04\0\0"], "t.xlsx")
 
 
 def test_a_column_without_a_name_gets_one(path):
@@ -142,9 +86,21 @@ def test_names_are_taken_as_they_stand(path):
     assert list(read_table(path, find_form(path, Form()))) == names
 
 
-def test_numbers_are_read_as_the_form_writes_them():
-    """What is not a number in the file's form is none, even if it is one in another."""
-    texts = pd.Series(["1.234,5", "1234,5", " 7 ", "-0,5", "1,2,3", "12.34,5", "x", "1.5e3"])
-    numbers = as_numbers(texts, Form(";", ",", ".", "utf-8"))
-    assert numbers.dropna().tolist() == [1234.5, 1234.5, 7.0, -0.5]
-    assert as_numbers(pd.Series(["1e3", "1,5"]), Form(",", ".")).isna().tolist() == [False, True]
+TEXT = st.text(st.sampled_from("ab1.,;\t|\"'\r\n é-/\x1a"), max_size=60)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.builds(str.encode, TEXT, ENCODING) | st.binary(max_size=30))
+@example('a,b\n"'.encode("utf-16")[:-1])
+@example(b"a,b\n" + b"x" * (1 << 18) + b",1\n")
+@example(b"a,b\n" + b"x" * (1 << 25) + b",1\n")
+def test_any_file_is_a_table_or_is_refused(path, content):
+    """Whatever a file holds, it is read with the names of its header, or refused in one sentence."""
+    path.write_bytes(content)
+    told, table = "", pd.DataFrame({"a": [1]})
+    try:
+        table = read_table(path, find_form(path, Form()))
+    except DataError as error:
+        told = str(error)
+    assert "\n" not in told and len(told) < 400
+    assert len(table) and table.columns.is_unique

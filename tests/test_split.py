@@ -160,3 +160,22 @@ def test_a_column_that_changes_its_type_moves_no_row():
     before = pd.DataFrame({"id": [1, 2, 3], "code": ["007", "7", "x"], "note": [None, None, None]})
     after = pd.DataFrame({"id": ["1", "2", "3", "A17"], "code": ["007", "7", "x", "y"], "note": [None] * 3 + ["late"]})
     assert (row_hashes(before, ["id", "code", "note"], 5) == row_hashes(after, ["id", "code", "note"], 5)[:3]).all()
+
+
+CELLS = st.sampled_from(
+    "7 007 1.50 1,5 1.234,5 1,234,567 NA true FALSE 2024-05-01 01.05.2024 13/5/2024 5/13/2024 u ? -0 x,y".split()
+)
+
+
+@LAW
+@given(st.lists(CELLS, min_size=1, max_size=12), CELLS, st.sampled_from([",", "."]))
+def test_no_appended_cell_moves_a_row_of_a_file(tmp_path_factory, cells, more, decimal):
+    """Whatever kind a column is read as, before or with another cell, the hashes of its rows stay."""
+    path = tmp_path_factory.getbasetemp() / "appended.csv"
+    hashes = []
+    for column in (cells, [*cells, more]):
+        path.write_text("a;y\n" + "".join(f"{cell};{n % 2}\n" for n, cell in enumerate([*column, *column])))
+        path.with_suffix(".toml").write_text(f'[form]\nseparator = ";"\ndecimal = "{decimal}"\n')
+        table = tables.load(path, "y").table
+        hashes.append(row_hashes(table, ["a"], 0)[: len(cells)].tolist())
+    assert hashes[0] == hashes[1]

@@ -14,8 +14,9 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from modeling.form import Form, as_numbers, find_form
 from modeling.kinds import Column, Kind, is_number, read_column, stray_text
-from modeling.reading import Form, as_numbers, find_form, read_table
+from modeling.reading import read_table
 from service.errors import DataError
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent

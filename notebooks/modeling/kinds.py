@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from modeling.reading import MISSING_WORDS, Form, as_numbers, is_doubtful
+from modeling.form import MISSING_WORDS, Form, as_numbers, is_doubtful
 from service import dates
 from service.errors import DataError
 from service.values import TRUTH
@@ -166,8 +166,9 @@ def _truths(values: pd.Series, column: Column, form: Form) -> Read | None:
     if is_number(values):
         return None
     rest = known(values)
-    different = [str(value).strip().lower() for value in rest.unique()]
-    if not different or not set(different) <= set(TRUTH):
+    if rest.empty or str(rest.iloc[0]).strip().lower() not in TRUTH:
+        return None
+    if not {str(value).strip().lower() for value in rest.unique()} <= set(TRUTH):
         return None
     truths = rest.map(lambda value: TRUTH[str(value).strip().lower()])
     return Read("boolean", truths.reindex(values.index).astype("boolean"))

@@ -1,118 +1,34 @@
-"""Reading a text file of rows that nobody prepared: its encoding, its separator, and how its numbers are written."""
+"""Reading a file of rows as a table, once its form is known."""
 
 from __future__ import annotations
 
-import codecs
 import csv
-import io
-import re
 import warnings
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
 
-import msgspec
 import pandas as pd
 
+from modeling.form import Form
 from service.errors import DataError
-
-HEAD = 1 << 20
-"""How many bytes of a file are looked at for its form."""
-
-SAMPLE = 1000
-"""How many lines of them."""
-
-SEPARATORS = {",": "comma-separated", ";": ";-separated", "\t": "tab-separated", "|": "|-separated"}
-MARKS = {"": "", ",": "commas", ".": "points", " ": "blanks", "\xa0": "blanks", "\u202f": "blanks", "'": "apostrophes"}
-ENCODINGS = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows-1252 (Latin-1)", "latin-1": "Latin-1"}
-UNUSED = (b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d")
-"""Bytes that stand for nothing in Windows-1252."""
-
-MISSING_WORDS = ("NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "#N/A", "?", "-")
-"""What stands for a missing value among numbers, truth values and dates."""
-
-
-class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a file writes its table; a card gives what was found out wrongly, "" what is to be found out."""
-
-    separator: Literal["", ",", ";", "\t", "|"] = ""
-    decimal: Literal["", ".", ","] = ""
-    thousands: Literal["", ",", ".", " ", "\xa0", "\u202f", "'"] = ""
-    encoding: str = ""
-
-    def told(self) -> str:
-        """Return the form in words: `;-separated, decimal comma, UTF-8`."""
-        words = [SEPARATORS[self.separator or ","], f"decimal {'comma' if self.decimal == ',' else 'point'}"]
-        if self.thousands:
-            words.append(f"thousands set off by {MARKS[self.thousands]}")
-        return ", ".join([*words, ENCODINGS.get(self.encoding, self.encoding)])
-
-    def options(self) -> dict[str, Any]:
-        """Return what pandas has to know to read such a file."""
-        # In parts, as pandas reads by default, "07" becomes 7 in one part and stays a text in another. And "None" or
-        # "NA" is a class or a category like any other, unless it stands among numbers.
-        return {
-            "sep": self.separator,
-            "decimal": self.decimal,
-            "encoding": self.encoding,
-            "index_col": False,
-            "low_memory": False,
-            "keep_default_na": False,
-            "na_values": [""],
-        }
-
-
-def find_form(path: Path, given: Form) -> Form:
-    """Return how a file writes its table, with what is `given` taken as it is; DataError if it is no text."""
-    with path.open("rb") as file:
-        head = file.read(HEAD)
-        file.seek(0)
-        encoding = given.encoding or find_encoding(iter(lambda: file.read(HEAD), b""), path.name)
-    return form_of(head, msgspec.structs.replace(given, encoding=encoding), path.name)
-
-
-def form_of(head: bytes, given: Form, name: str) -> Form:
-    """Return how a file that begins with `head` writes its table; `name` is the file's, for an error."""
-    encoding = given.encoding or find_encoding([head], name, whole=False)
-    try:
-        text = codecs.getincrementaldecoder(encoding)().decode(head)
-    except (LookupError, UnicodeError) as error:
-        raise DataError(f"{name} cannot be read as {encoding[:40]!r}: correct `encoding` in its card") from error
-    cut = len(head) >= HEAD
-    separator: Any = given.separator or max(SEPARATORS, key=lambda mark: _fit(_rows(text, mark, cut)))
-    columns = _columns(_rows(text, separator, cut))
-    decimal = given.decimal or ("," if separator != "," and _writes_commas(columns) else ".")
-    return Form(separator, decimal, given.thousands or _thousands(columns, decimal), encoding)
-
-
-def find_encoding(blocks: Iterable[bytes], name: str, whole: bool = True) -> str:
-    """Return the encoding of a text: by its byte order mark, UTF-8 where it is that, else Western European."""
-    decoder, unused, first, plain = codecs.getincrementaldecoder("utf-8")(), False, True, True
-    for block in blocks:
-        if first and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return "utf-16"
-        if b"\0" in block:
-            raise DataError(f"{name} is not a text: save the table as CSV")
-        first, unused = False, unused or any(byte in block for byte in UNUSED)
-        plain = plain and _decodes(decoder, block)
-    if plain and (not whole or _decodes(decoder, b"", final=True)):
-        return "utf-8-sig"
-    return "latin-1" if unused else "cp1252"
 
 
 def read_table(path: Path, form: Form, texts: Sequence[str] = ()) -> pd.DataFrame:
     """Return a file's rows; DataError if it is empty, ragged, or its names are not unique; `texts` stay as they are."""
-    header = _header(path, form)
     try:
+        header = _header(path, form)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table: pd.DataFrame = pd.read_csv(path, dtype=dict.fromkeys(texts, "str"), **form.options())
         # A line that is too short lacks its last value: only where one is missing lines have to be counted.
         if table.empty or table.iloc[:, -1].isna().any():
-            _check_lines(path, form, len(header))
-    except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
-        _check_lines(path, form, len(header))
+            _check_lines(path, form)
+        if table.shape[1] != len(header):
+            raise pd.errors.ParserError("its header can be read in two ways")
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, csv.Error) as error:
+        with suppress(csv.Error, UnicodeError):
+            _check_lines(path, form)
         raise DataError(f"{path.name} is not a table: {str(error).strip()}; correct it") from error
     except UnicodeError as error:
         raise DataError(f"{path.name} is not {form.encoding} text: correct `encoding` in its card") from error
@@ -127,94 +43,6 @@ def named(header: Sequence[str]) -> list[str]:
     return [name or f"column {at}" for at, name in enumerate(header, 1)]
 
 
-def as_numbers(texts: pd.Series, form: Form) -> pd.Series:
-    """Return texts `[n]` as numbers, NaN where one is none as the form writes them."""
-    if form.decimal != "," and not form.thousands:
-        return pd.to_numeric(texts, errors="coerce")
-    stripped = texts.astype("str").str.strip()
-    written = stripped.where(stripped.str.fullmatch(_number(form.decimal, form.thousands)))
-    if form.thousands:
-        written = written.str.replace(form.thousands, "", regex=False)
-    return pd.to_numeric(written.str.replace(form.decimal, ".", regex=False), errors="coerce")
-
-
-def is_doubtful(texts: Iterable[str]) -> bool:
-    """Whether texts are whole numbers of which some have a comma before three digits: decimals, or thousands?"""
-    cells = [text.strip() for text in texts]
-    return all(re.fullmatch(r"[+-]?\d+(,\d{3})?", cell) for cell in cells) and any("," in cell for cell in cells)
-
-
-def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, final: bool = False) -> bool:
-    try:
-        decoder.decode(block, final)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _rows(text: str, separator: str, cut: bool) -> list[list[str]]:
-    """Return the first rows of a text, the last one left out where the text was cut off."""
-    try:
-        rows = [row for row in islice(csv.reader(io.StringIO(text, newline=""), delimiter=separator), SAMPLE) if row]
-    except csv.Error:
-        return []
-    return rows[:-1] if cut and 1 < len(rows) < SAMPLE else rows
-
-
-def _fit(rows: list[list[str]]) -> tuple[bool, float, float]:
-    """Return how well rows fit together: more than one value each, as many as the header names, numbers."""
-    width, below = len(rows[0]) if rows else 0, rows[1:]
-    even = sum(len(row) == width for row in below) / max(len(below), 1)
-    cells = [cell for row in below for cell in row]
-    numbers = sum(bool(re.fullmatch(r"\s*[+-]?[\d.,]*\s*", cell)) for cell in cells) / max(len(cells), 1)
-    return width > 1, even, numbers
-
-
-def _columns(rows: list[list[str]]) -> list[list[str]]:
-    """Return what stands in each column below the header, without what is missing."""
-    even = [row for row in rows[1:] if len(row) == len(rows[0])]
-    columns = [[cell.strip() for cell in column] for column in zip(*even, strict=True)]
-    return [[cell for cell in column if cell and cell not in MISSING_WORDS] for column in columns]
-
-
-def _number(decimal: str, thousands: str = "") -> str:
-    """Return the pattern of a number that is written so."""
-    whole = rf"(?:\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+|\d+)" if thousands else r"\d+"
-    mark = re.escape(decimal)
-    return rf"[+-]?(?:{whole}(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d+)?"
-
-
-def _all_are(cells: Sequence[str], decimal: str, thousands: str = "") -> bool:
-    pattern = re.compile(_number(decimal, thousands))
-    return bool(cells) and all(map(pattern.fullmatch, cells))
-
-
-def _writes_commas(columns: Sequence[Sequence[str]]) -> bool:
-    """Whether numbers have a comma before their decimals: some certainly, and none a point."""
-    return _has_decimals(columns, ",") and not _has_decimals(columns, ".")
-
-
-def _has_decimals(columns: Sequence[Sequence[str]], mark: str) -> bool:
-    """Whether a column of numbers has a mark that can be no thousands mark."""
-    groups = re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:\{mark}\d{{3}})+")
-    return any(
-        any(mark in cell and not groups.fullmatch(cell) for cell in cells)
-        for cells in columns
-        if any(_all_are(cells, mark, thousands) for thousands in MARKS if thousands != mark)
-    )
-
-
-def _thousands(columns: Sequence[Sequence[str]], decimal: str) -> Any:
-    """Return the mark before each three digits of large numbers, where it can be nothing else."""
-    for mark in (",", ".", " ", "\xa0", "\u202f", "'"):
-        alike = [cells for cells in columns if mark != decimal and _all_are(cells, decimal, mark)]
-        # A comma before three digits may also be a decimal one where none is known; a second group cannot.
-        doubtful = re.compile(rf"[^{mark}]*({mark}\d{{3}})?" if mark == "," else rf"[^{re.escape(mark)}]*")
-        if any(not all(map(doubtful.fullmatch, cells)) for cells in alike):
-            return mark
-    return ""
-
-
 def _header(path: Path, form: Form) -> list[str]:
     with path.open(encoding=form.encoding, newline="") as file:
         rows = filter(None, csv.reader(file, delimiter=form.separator))
@@ -226,15 +54,17 @@ def _header(path: Path, form: Form) -> list[str]:
         raise DataError(f"{path.name} has more than one column {twice[0]!r}: rename one of them")
     # Where every line is too long pandas cuts them; where one is, it says so.
     if first and len(first) != len(header):
-        _check_lines(path, form, len(header))
+        _check_lines(path, form)
     return header
 
 
-def _check_lines(path: Path, form: Form, width: int) -> None:
+def _check_lines(path: Path, form: Form) -> None:
     """Raise DataError unless every line has as many values as the header has names."""
     with path.open(encoding=form.encoding, newline="") as file:
         lines = csv.reader(file, delimiter=form.separator)
+        width = 0
         for line in filter(None, lines):
+            width = width or len(line)
             if len(line) != width:
                 raise DataError(
                     f"{path.name}: line {lines.line_num} has {len(line)} values, "

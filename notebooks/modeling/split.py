@@ -9,14 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from modeling.form import MISSING_WORDS
 from modeling.kinds import as_iso, is_date, is_number, looks_like_date
-from modeling.reading import MISSING_WORDS
 from service import dates
 from service.bundle import Split
 from service.errors import DataError
 from service.values import TRUTH
 
 Hashes = npt.NDArray[np.uint64]
+
+GROUPED = re.compile(r"[+-]?\d{1,3}(?:([.,' \xa0\u202f])\d{3})(?:\1\d{3})*(?:(?!\1)[.,]\d+)?")
+"""A number with its thousands set off; the mark is the first group."""
+
+NOTHING = pd.util.hash_array(np.array([""], dtype=object))[0]
+"""What a missing value is hashed as."""
 
 
 def row_hashes(table: pd.DataFrame, columns: Sequence[str], seed: int) -> Hashes:
@@ -54,10 +60,6 @@ def held_out(table: pd.DataFrame, target: str, test_size: float, seed: int, stra
 def untouched(table: pd.DataFrame, split: Split) -> npt.NDArray[np.bool_]:
     """Return True for each row `[n]` that a model split so was not trained on, whatever table it was trained on."""
     return row_hashes(table, split.columns, split.seed) < np.uint64(int(split.test_size * 2**64))
-
-
-GROUPED = re.compile(r"[+-]?\d{1,3}(?:([.,' \xa0\u202f])\d{3})(?:\1\d{3})*(?:(?!\1)[.,]\d+)?")
-NOTHING = pd.util.hash_array(np.array([""], dtype=object))[0]
 
 
 def _cell_hashes(values: pd.Series) -> Hashes:

@@ -1,0 +1,194 @@
+"""The form of a text file of rows that nobody prepared: its encoding, its separator, how its numbers are written."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import pandas as pd
+
+from service.errors import DataError
+
+HEAD = 1 << 20
+"""How many bytes of a file are looked at for its form."""
+
+SAMPLE = 1000
+"""How many lines of them."""
+
+SEPARATORS = {",": "comma-separated", ";": ";-separated", "\t": "tab-separated", "|": "|-separated"}
+MARKS = {"": "", ",": "commas", ".": "points", " ": "blanks", "\xa0": "blanks", "\u202f": "blanks", "'": "apostrophes"}
+ENCODINGS = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows-1252 (Latin-1)", "latin-1": "Latin-1"}
+UNUSED = (b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d")
+"""Bytes that stand for nothing in Windows-1252."""
+
+MISSING_WORDS = ("NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "#N/A", "?", "-")
+"""What stands for a missing value among numbers, truth values and dates."""
+
+csv.field_size_limit(1 << 24)  # a text of 128 KiB, Python's own limit, is no mistake yet
+
+
+class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a file writes its table; a card gives what was found out wrongly, "" what is to be found out."""
+
+    separator: Literal["", ",", ";", "\t", "|"] = ""
+    decimal: Literal["", ".", ","] = ""
+    thousands: Literal["", ",", ".", " ", "\xa0", "\u202f", "'"] = ""
+    encoding: str = ""
+
+    def told(self) -> str:
+        """Return the form in words: `;-separated, decimal comma, UTF-8`."""
+        words = [SEPARATORS[self.separator or ","], f"decimal {'comma' if self.decimal == ',' else 'point'}"]
+        if self.thousands:
+            words.append(f"thousands set off by {MARKS[self.thousands]}")
+        return ", ".join([*words, ENCODINGS.get(self.encoding, self.encoding)])
+
+    def options(self) -> dict[str, Any]:
+        """Return what pandas has to know to read such a file."""
+        # In parts, as pandas reads by default, "07" becomes 7 in one part and stays a text in another. And "None" or
+        # "NA" is a class or a category like any other, unless it stands among numbers.
+        return {
+            "sep": self.separator,
+            "decimal": self.decimal,
+            "encoding": self.encoding,
+            "index_col": False,
+            "low_memory": False,
+            "keep_default_na": False,
+            "na_values": [""],
+        }
+
+
+def find_form(path: Path, given: Form) -> Form:
+    """Return how a file writes its table, with what is `given` taken as it is; DataError if it is no text."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+        file.seek(0)
+        encoding = given.encoding or find_encoding(iter(lambda: file.read(HEAD), b""), path.name)
+    return form_of(head, msgspec.structs.replace(given, encoding=encoding), path.name)
+
+
+def form_of(head: bytes, given: Form, name: str) -> Form:
+    """Return how a file that begins with `head` writes its table; `name` is the file's, for an error."""
+    encoding = given.encoding or find_encoding([head], name, whole=False)
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
+    except (LookupError, UnicodeError) as error:
+        raise DataError(f"{name} cannot be read as {encoding[:40]!r}: correct `encoding` in its card") from error
+    cut = len(head) >= HEAD
+    separator: Any = given.separator or max(SEPARATORS, key=lambda mark: _fit(_rows(text, mark, cut)))
+    columns = _columns(_rows(text, separator, cut))
+    decimal = given.decimal or ("," if separator != "," and _writes_commas(columns) else ".")
+    return Form(separator, decimal, given.thousands or _thousands(columns, decimal), encoding)
+
+
+def find_encoding(blocks: Iterable[bytes], name: str, whole: bool = True) -> str:
+    """Return the encoding of a text: by its byte order mark, UTF-8 where it is that, else Western European."""
+    decoder, unused, first, plain = codecs.getincrementaldecoder("utf-8")(), False, True, True
+    for block in blocks:
+        if first and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return "utf-16"
+        if b"\0" in block:
+            raise DataError(f"{name} is not a text: save the table as CSV")
+        first, unused = False, unused or any(byte in block for byte in UNUSED)
+        plain = plain and _decodes(decoder, block)
+    if plain and (not whole or _decodes(decoder, b"", final=True)):
+        return "utf-8-sig"
+    return "latin-1" if unused else "cp1252"
+
+
+def as_numbers(texts: pd.Series, form: Form) -> pd.Series:
+    """Return texts `[n]` as numbers, NaN where one is none as the form writes them."""
+    if form.decimal != "," and not form.thousands:
+        return pd.to_numeric(texts, errors="coerce")
+    stripped = texts.astype("str").str.strip()
+    written = stripped.where(stripped.str.fullmatch(_number(form.decimal, form.thousands)))
+    if form.thousands:
+        written = written.str.replace(form.thousands, "", regex=False)
+    return pd.to_numeric(written.str.replace(form.decimal, ".", regex=False), errors="coerce")
+
+
+def is_doubtful(texts: Iterable[str]) -> bool:
+    """Whether texts are whole numbers of which some have a comma before three digits: decimals, or thousands?"""
+    commas = False
+    for text in texts:
+        if not re.fullmatch(r"\s*[+-]?\d+(,\d{3})?\s*", text):
+            return False
+        commas = commas or "," in text
+    return commas
+
+
+def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, final: bool = False) -> bool:
+    try:
+        decoder.decode(block, final)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _rows(text: str, separator: str, cut: bool) -> list[list[str]]:
+    """Return the first rows of a text, the last one left out where the text was cut off."""
+    try:
+        rows = [row for row in islice(csv.reader(io.StringIO(text, newline=""), delimiter=separator), SAMPLE) if row]
+    except csv.Error:
+        return []
+    return rows[:-1] if cut and 1 < len(rows) < SAMPLE else rows
+
+
+def _fit(rows: list[list[str]]) -> tuple[bool, float, float]:
+    """Return how well rows fit together: more than one value each, as many as the header names, numbers."""
+    width, below = len(rows[0]) if rows else 0, rows[1:]
+    even = sum(len(row) == width for row in below) / max(len(below), 1)
+    cells = [cell for row in below for cell in row]
+    numbers = sum(bool(re.fullmatch(r"\s*[+-]?[\d.,]*\s*", cell)) for cell in cells) / max(len(cells), 1)
+    return width > 1, even, numbers
+
+
+def _columns(rows: list[list[str]]) -> list[list[str]]:
+    """Return what stands in each column below the header, without what is missing."""
+    even = [row for row in rows[1:] if len(row) == len(rows[0])]
+    columns = [[cell.strip() for cell in column] for column in zip(*even, strict=True)]
+    return [[cell for cell in column if cell and cell not in MISSING_WORDS] for column in columns]
+
+
+def _number(decimal: str, thousands: str = "") -> str:
+    """Return the pattern of a number that is written so."""
+    whole = rf"(?:\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+|\d+)" if thousands else r"\d+"
+    mark = re.escape(decimal)
+    return rf"[+-]?(?:{whole}(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d+)?"
+
+
+def _all_are(cells: Sequence[str], decimal: str, thousands: str = "") -> bool:
+    pattern = re.compile(_number(decimal, thousands))
+    return bool(cells) and all(map(pattern.fullmatch, cells))
+
+
+def _writes_commas(columns: Sequence[Sequence[str]]) -> bool:
+    """Whether numbers have a comma before their decimals: some certainly, and none a point."""
+    return _has_decimals(columns, ",") and not _has_decimals(columns, ".")
+
+
+def _has_decimals(columns: Sequence[Sequence[str]], mark: str) -> bool:
+    """Whether a column of numbers has a mark that can be no thousands mark."""
+    groups = re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:\{mark}\d{{3}})+")
+    return any(
+        any(mark in cell and not groups.fullmatch(cell) for cell in cells)
+        for cells in columns
+        if any(_all_are(cells, mark, thousands) for thousands in MARKS if thousands != mark)
+    )
+
+
+def _thousands(columns: Sequence[Sequence[str]], decimal: str) -> Any:
+    """Return the mark before each three digits of large numbers, where it can be nothing else."""
+    for mark in (",", ".", " ", "\xa0", "\u202f", "'"):
+        alike = [cells for cells in columns if mark != decimal and _all_are(cells, decimal, mark)]
+        # A comma before three digits may also be a decimal one where none is known; a second group cannot.
+        doubtful = re.compile(rf"[^{mark}]*({mark}\d{{3}})?" if mark == "," else rf"[^{re.escape(mark)}]*")
+        if any(not all(map(doubtful.fullmatch, cells)) for cells in alike):
+            return mark
+    return ""
