@@ -76,7 +76,7 @@ def test_it_is_evaluated_without_a_murmur(house, name):
     outputs = document(house, name)
     assert not [out for out in outputs if out["output_type"] in ("stream", "error")]
     pictures = [out for out in outputs if "image/png" in out.get("data", {})]
-    assert len(pictures) >= 4
+    assert len(pictures) >= 3
     assert all(len(out["metadata"]["image/png"]["alt"]) > 20 for out in pictures)
 
 
@@ -91,12 +91,14 @@ def test_the_headline_fits_the_table(house, name, headline):
 
 @pytest.mark.parametrize("name", [*KINDS, "prices"])
 def test_the_calibration_is_that_of_the_held_out_rows(house, name):
-    """As many rows as were held out calibrate, and the page tells what is promised and what was measured."""
+    """As many rows as were held out calibrate, and the page tells what is promised, or that they are too few."""
     found = metrics(house, name)
     assert found.calibration.rows == len(found.calibration.scores) == found.rows
     text = house.page(name, "1", "03_evaluate.html").text
-    assert f"with probability {0.8 if name == 'prices' else 0.9}" in text
-    assert ("Half of the rows are too few" in text) == (name == "tiny")
+    if name == "tiny":
+        assert found.rows < 9 and f"{found.rows} usable held-out rows are too few to promise a coverage of 0.9" in text
+    else:
+        assert f"with probability {0.8 if name == 'prices' else 0.9}" in text and "of the other half" in text
 
 
 def test_sets_of_a_published_model_hold(house):

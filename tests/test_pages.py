@@ -117,7 +117,8 @@ def test_pictures_are_shown(look, width):
     """Every picture is loaded and has its words; its place is no wider than the page, and scrolls on a phone."""
     page, *_ = look("wine/1/01_explore.html", width)
     shown = page.evaluate(
-        "[...document.images].map(i => [i.complete, i.naturalWidth, i.closest('.output_area').getBoundingClientRect().right, i.alt])"
+        "[...document.images].map(i => [i.complete, i.naturalWidth,"
+        " i.closest('.output_area').getBoundingClientRect().right, i.alt])"
     )
     assert len(shown) == 1
     for complete, natural, right, alt in shown:
