@@ -118,5 +118,5 @@ def test_the_model_card_is_filled_in_and_visibly_blank(house):
     """The page ends with a card whose figures are the bundle's, and whose unstated parts say so."""
     text = house.page("prices", "1", "03_evaluate.html").text
     card = text[text.index("Model card") :]
-    assert "— not stated —" in card and "held-out rows hold a value that training never saw" in card
+    assert "— not stated —" in card and "held-out rows lie outside what training saw" in card
     assert f"r2 {metrics(house, 'prices').held_out['r2'].value:.3f} (95 % interval" in card
