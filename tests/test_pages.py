@@ -114,10 +114,11 @@ def test_a_page_is_quiet_and_fits(look, name, width):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_pictures_are_shown(look, width):
-    """Every picture is loaded, no wider than the page, and has its words."""
+    """Every picture is loaded and has its words; its place is no wider than the page, and scrolls on a phone."""
     page, *_ = look("wine/1/01_explore.html", width)
     shown = page.evaluate(
-        "[...document.images].map(i => [i.complete, i.naturalWidth, i.getBoundingClientRect().right, i.alt])"
+        "[...document.images].map(i => [i.complete, i.naturalWidth,"
+        " i.closest('.output_area').getBoundingClientRect().right, i.alt])"
     )
     assert len(shown) == 1
     for complete, natural, right, alt in shown:

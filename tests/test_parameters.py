@@ -154,7 +154,7 @@ def test_a_value_of_the_wrong_type_is_refused(given, told):
 def test_an_unknown_name_is_refused(name):
     """A name that no notebook knows is answered with those that they do, cut short."""
     with pytest.raises(
-        DataError, match=r"no notebook has a parameter .*; the parameters are data, .*test_size"
+        DataError, match=r"no notebook has a parameter .*; the parameters are .*data, .*test_size"
     ) as caught:
         parameters.check_known(PATHS, {name: 1})
     assert len(str(caught.value)) < 300

@@ -100,3 +100,13 @@ def test_the_baseline_is_measured_like_a_model(classes):
 def test_curves_are_of_classes_that_can_be_ranked(y, classes, told):
     """Two classes have one curve, more have one each, the most frequent first, and at most as many as asked."""
     assert probabilities.ranked(np.array(y), classes, most=2) == told
+
+
+def test_many_levels_are_drawn_together():
+    """Of very many different probabilities neighbours count as equal in the draws: that moves no figure visibly."""
+    random = np.random.default_rng(0)
+    given = random.uniform(size=60_000)
+    hit, whole = random.uniform(size=60_000) < given, np.ones(60_000)
+    fine, coarse = (probabilities._Ranking(hit, given, most) for most in (None, probabilities.MOST_LEVELS))
+    assert (fine.size, coarse.size) == (60_000, probabilities.MOST_LEVELS)
+    assert coarse.measure(whole) == pytest.approx(fine.measure(whole), abs=1e-4)

@@ -69,3 +69,14 @@ def test_the_sentence_counts():
     told = slices.sentence(parts, errors, "mean error")
     assert told.startswith("The mean error is 3.67 over all 30 rows. Of 3 slices of 5 rows or more, 2 do worse")
     assert told.endswith("chance alone would make about 0.1 look so.")
+
+
+def test_only_what_is_worse_beyond_doubt_is_named():
+    """The slices that stand out are named, the worst first; where none does, that is said."""
+    errors = np.array([1.0] * 10 + [5.0] * 10 + [5.5, 4.5] * 5)
+    parts = slices.measure(pd.DataFrame({"k": ["a"] * 10 + ["b"] * 10 + ["c"] * 10}), errors)
+    assert slices.worst(parts, errors) == "k is b (10 rows); k is c (10 rows)"
+    assert slices.worst(parts, errors, most=1) == "k is b (10 rows)"
+    right = np.zeros(30, dtype=bool)
+    told = slices.worst(slices.measure(pd.DataFrame({"k": ["a"] * 10 + ["b"] * 20}), right), right)
+    assert told == "no slice of 5 rows or more does worse beyond its interval"

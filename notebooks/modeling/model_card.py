@@ -41,7 +41,8 @@ def write(manifest: Manifest, version: int, card: Card, metrics: Metrics, facts:
 def warned(X: pd.DataFrame, features: list[Feature]) -> str:
     """Return how many rows of `X` the service would answer with a warning, in a sentence."""
     count = int(outside(X, features).sum())
-    return f"{count} of {len(X)} held-out rows hold a value that training never saw: the service warns of such rows"
+    seen = "outside what training saw, in a number's range or a category"
+    return f"{count} of {len(X)} held-out rows lie {seen}; the service warns of such rows"
 
 
 def outside(X: pd.DataFrame, features: list[Feature]) -> npt.NDArray[np.bool_]:

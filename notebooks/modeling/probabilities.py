@@ -13,21 +13,24 @@ from service.bundle import Label, Metric
 
 Array = npt.NDArray[Any]
 
+MOST_LEVELS = 5000
+"""Different probabilities that the draws tell apart; what more would change is far below the interval's width."""
+
 LEAST = float(np.finfo(np.float32).eps)
 """A probability of 0 for what was true counts as this, as scikit-learn does in 32 bits."""
 
 
 class _Ranking:
-    """One class against the rest: its rows in order of their probability, equal ones together."""
+    """One class against the rest: its rows in order of their probability, equal ones, or neighbours, together."""
 
-    def __init__(self, positive: npt.NDArray[np.bool_], probability: Array) -> None:
-        levels, self.level = np.unique(probability, return_inverse=True)
-        self.positive, self.size = positive.astype(np.float64), len(levels)
+    def __init__(self, positive: npt.NDArray[np.bool_], probability: Array, most: int | None = None) -> None:
+        levels, level = np.unique(probability, return_inverse=True)
+        self.size = min(len(levels), most or len(levels))
+        self.code = 2 * (level * self.size // len(levels)) + positive
 
     def measure(self, drawn: Array) -> tuple[float, float]:
         """Return the area under the ROC curve and the average precision of rows `[n]` drawn so often."""
-        hits = np.bincount(self.level, drawn * self.positive, minlength=self.size)
-        rest = np.bincount(self.level, drawn, minlength=self.size) - hits
+        rest, hits = np.bincount(self.code, drawn, minlength=2 * self.size).reshape(-1, 2).T
         if not hits.any() or not rest.any():
             return float("nan"), float("nan")
         below = np.cumsum(rest) - rest / 2
@@ -45,9 +48,9 @@ def metrics(y: Array, probabilities: Array, classes: Sequence[Label], seed: int)
     """
     true, given = _occurs(y, classes), np.asarray(probabilities, dtype=np.float64)
     judged = _judged(true)
-    rankings = [_Ranking(true[:, at], given[:, at]) for at in judged]
     scores = np.stack([_surprise(true, given), _distance(true, given)], axis=1)
-    values = _measure(rankings, scores, np.ones(len(y)))
+    values = _measure([_Ranking(true[:, at], given[:, at]) for at in judged], scores, np.ones(len(y)))
+    rankings = [_Ranking(true[:, at], given[:, at], MOST_LEVELS) for at in judged]
     rounds = bootstrap.rounds_for(len(y) * len(judged))
     samples = np.array([_measure(rankings, scores, drawn) for drawn in bootstrap.draws(len(y), seed, rounds)])
     names = ("roc_auc", "average_precision", "log_loss", "brier")

@@ -57,6 +57,13 @@ def sentence(parts: pd.DataFrame, errors: Array, what: str) -> str:
     )
 
 
+def worst(parts: pd.DataFrame, errors: Array, most: int = 3) -> str:
+    """Return the slices that do worse than the whole beyond their interval, the worst first, in words."""
+    found = parts[parts["from"] > errors.mean()].head(most)
+    named = [f"{feature} is {told} ({rows} rows)" for feature, told, rows in found.iloc[:, :3].itertuples(index=False)]
+    return "; ".join(named) or f"no slice of {FEWEST} rows or more does worse beyond its interval"
+
+
 def _parts(values: pd.Series) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
     """Yield each part of a column, its name and its row numbers: quarters of numbers, else values."""
     if is_number(values) and values.nunique() > QUANTILES:
