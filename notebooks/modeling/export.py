@@ -181,14 +181,14 @@ def _around_thresholds(pipeline: Pipeline) -> list[tuple[int, float]]:
     """Return (column of the table, value) on both sides of the splits of trees, none for other estimators."""
     columns = _columns_split(pipeline)
     pairs = sorted({(columns[at], value) for at, value in _splits(pipeline[-1]) if at in columns})
-    chosen = pairs[:: max(1, len(pairs) // MOST_THRESHOLDS)]
+    chosen = pairs[:: 1 + len(pairs) // MOST_THRESHOLDS]
     return [(column, float(side)) for column, value in chosen for side in _neighbours(value)]
 
 
 def _neighbours(threshold: float) -> tuple[np.float32, np.float32]:
     """Return the largest 32-bit number that is at most `threshold`, and the next."""
     nearest = np.float32(threshold)
-    below = nearest if nearest <= threshold else np.nextafter(nearest, np.float32(-np.inf))
+    below = nearest if float(nearest) <= threshold else np.nextafter(nearest, np.float32(-np.inf))
     return below, np.nextafter(below, np.float32(np.inf))
 
 
