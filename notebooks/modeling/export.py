@@ -201,20 +201,19 @@ def _columns_split(pipeline: Pipeline) -> dict[int, int]:
     return dict(zip(range(seen.start or 0, seen.stop), read.get("numbers", []), strict=False))
 
 
-def _splits(estimator: Any) -> set[tuple[int, float]]:
+def _splits(estimator: Any) -> list[tuple[int, float]]:
     """Return (column, threshold) of every split, by which scikit-learn parts values at most the threshold."""
     if hasattr(estimator, "_predictors"):
         nodes = np.concatenate([tree.nodes for trees in estimator._predictors for tree in trees])
         inner = nodes[(nodes["is_leaf"] == 0) & np.isfinite(nodes["num_threshold"])]
-        return set(zip(inner["feature_idx"].tolist(), inner["num_threshold"].tolist(), strict=True))
-    trees = np.ravel(np.asarray(getattr(estimator, "estimators_", [estimator]), dtype=object))
-    return {
-        (int(column), float(threshold))
-        for tree in trees
-        if hasattr(tree, "tree_")
-        for column, threshold in zip(tree.tree_.feature, tree.tree_.threshold, strict=True)
-        if column >= 0
-    }
+        columns, thresholds = inner["feature_idx"], inner["num_threshold"]
+    else:
+        trees = np.ravel(np.asarray(getattr(estimator, "estimators_", [estimator]), dtype=object))
+        grown = [tree.tree_ for tree in trees if hasattr(tree, "tree_")]
+        columns = np.concatenate([[], *(tree.feature[tree.feature >= 0] for tree in grown)])
+        thresholds = np.concatenate([[], *(tree.threshold[tree.feature >= 0] for tree in grown)])
+    found = np.unique(np.column_stack([columns, thresholds]), axis=0)
+    return [(int(column), float(threshold)) for column, threshold in found]
 
 
 def _rows_as_sent(rows: pd.DataFrame, features: Sequence[Feature]) -> list[dict[str, Value]]:
