@@ -205,7 +205,7 @@ def _splits(estimator: Any) -> list[tuple[int, float]]:
     """Return (column, threshold) of every split, by which scikit-learn parts values at most the threshold."""
     if hasattr(estimator, "_predictors"):
         nodes = np.concatenate([tree.nodes for trees in estimator._predictors for tree in trees])
-        inner = nodes[(nodes["is_leaf"] == 0) & np.isfinite(nodes["num_threshold"])]
+        inner = nodes[nodes["is_leaf"] == 0]
         columns, thresholds = inner["feature_idx"], inner["num_threshold"]
     else:
         trees = np.ravel(np.asarray(getattr(estimator, "estimators_", [estimator]), dtype=object))
@@ -213,6 +213,8 @@ def _splits(estimator: Any) -> list[tuple[int, float]]:
         columns = np.concatenate([[], *(tree.feature[tree.feature >= 0] for tree in grown)])
         thresholds = np.concatenate([[], *(tree.threshold[tree.feature >= 0] for tree in grown)])
     found = np.unique(np.column_stack([columns, thresholds]), axis=0)
+    # An infinite threshold parts the missing values from all others.
+    found = found[np.isfinite(found[:, 1])]
     return [(int(column), float(threshold)) for column, threshold in found]
 
 
