@@ -7,6 +7,10 @@ import onnx
 import pandas as pd
 import pytest
 from onnx import numpy_helper
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.tree import DecisionTreeClassifier
 
 from modeling import export
 from modeling.dataset import NOTEBOOKS
@@ -44,7 +48,7 @@ def trained(request):
 
 def test_parity_holds_for_an_honest_export(trained):
     """An export differs from scikit-learn by less than the tolerance, missing values and edge rows included."""
-    rows = pd.concat([trained.X, export.edge_rows(trained.pipeline, trained.X, described(trained))], ignore_index=True)
+    rows = export.parity_rows(trained.pipeline, trained.X, described(trained))
     spread = 1.0 if hasattr(trained.pipeline, "classes_") else 100.0
     assert export.check_parity(export.to_onnx(trained.pipeline, trained.X), trained.pipeline, rows, spread) < 1e-5
 
@@ -88,19 +92,42 @@ def test_edge_rows_hold_extremes_gaps_and_unseen_categories(trained_houses):
             assert set(values) == {*feature.categories, "never seen", *([""] if feature.nullable else [])}
 
 
-def test_edge_rows_hold_the_thresholds_of_a_tree(trained_wine):
-    """A tree is asked at exactly the numbers where it splits."""
-    from sklearn.pipeline import make_pipeline
-    from sklearn.tree import DecisionTreeClassifier
-
+@pytest.mark.parametrize(
+    "estimator", [DecisionTreeClassifier(), ExtraTreesClassifier(10), HistGradientBoostingClassifier(max_iter=20)]
+)
+def test_edge_rows_stand_on_both_sides_of_a_trees_thresholds(trained_wine, estimator):
+    """A tree is asked at the numbers nearest to where it splits: the largest that goes left, and the next."""
     X, y = trained_wine.X, trained_wine.pipeline.predict(trained_wine.X)
-    pipeline = make_pipeline("passthrough", DecisionTreeClassifier(random_state=0)).fit(X, y)
-    rows = export.edge_rows(pipeline, X, described(trained_wine))
-    tree = pipeline[-1].tree_
-    splits = [(X.columns[c], np.float32(t)) for c, t in zip(tree.feature, tree.threshold, strict=True) if c >= 0]
-    assert splits
-    for name, threshold in splits:
-        assert threshold in set(rows[name].astype("float32")), name
+    chosen = [7, 0, 4]
+    prepare = ColumnTransformer([("texts", "drop", [1]), ("numbers", "passthrough", chosen)])
+    pipeline = make_pipeline(prepare, estimator.set_params(random_state=0)).fit(X, y)
+    rows = export.edge_rows(pipeline, X, described(trained_wine)).to_numpy()
+    splits = export._splits(pipeline[-1])
+    assert 0 < len(splits) < export.MOST_THRESHOLDS
+    for column, threshold in splits:
+        values = np.unique(rows[:, chosen[column]])
+        below, above = values[values <= threshold].max(), values[values > threshold].min()
+        assert np.nextafter(np.float32(below), np.float32(np.inf)) == np.float32(above)
+
+
+def test_parity_of_a_large_table_is_checked_on_a_sample(trained_wine, monkeypatch):
+    """At most so many rows are drawn, always the same, and every edge row is there."""
+    monkeypatch.setattr(export, "MOST_ROWS", 50)
+    X, features = trained_wine.X, described(trained_wine)
+    rows = export.parity_rows(trained_wine.pipeline, X, features)
+    edges = export.edge_rows(trained_wine.pipeline, X, features)
+    assert len(rows) == 50 + len(edges)
+    pd.testing.assert_frame_equal(rows[50:].reset_index(drop=True), edges)
+    pd.testing.assert_frame_equal(rows, export.parity_rows(trained_wine.pipeline, X, features))
+    assert set(map(tuple, rows[:50].to_numpy())) <= set(map(tuple, X.to_numpy()))
+
+
+def test_an_export_is_the_same_bytes_again(trained, trained_wine, trained_houses):
+    """Twice in one process, with other exports in between."""
+    first = export.to_onnx(trained.pipeline, trained.X)
+    for other in (trained_wine, trained_houses):
+        export.to_onnx(other.pipeline, other.X)
+    assert export.to_onnx(trained.pipeline, trained.X) == first
 
 
 def test_golden_rows_are_what_a_client_would_send(trained):
@@ -135,7 +162,6 @@ def test_golden_answers_are_those_of_scikit_learn(trained):
 def test_golden_rows_leave_out_a_draw(trained_wine):
     """A row for which two classes are equally likely is no test of a label; with no other rows nothing is exported."""
     from sklearn.dummy import DummyClassifier
-    from sklearn.pipeline import make_pipeline
 
     y = np.arange(len(trained_wine.X)) % 2
     y = y[: len(y) // 2 * 2]

@@ -8,14 +8,21 @@ from typing import Any
 import numpy as np
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
-from modeling import date_parts, derived
+from modeling import date_parts, derived, trees
 from modeling.discriminant import RegularizedDiscriminantAnalysis, quadratic_form
-from modeling.graph import ML, Graph, Tensor
+from modeling.graph import Graph
 from service.errors import DataError
 
 Convert = Callable[[Graph], None]
@@ -83,65 +90,6 @@ def transformed_target(graph: Graph) -> None:
     graph.write((predicted * model.transformer_.scale_ + model.transformer_.mean_).astype(np.float32))
 
 
-def boosted_classes(graph: Graph) -> None:
-    """Write a `HistGradientBoostingClassifier`."""
-    scores = _boosted(graph)
-    if len(graph.step.classes_) > 2:
-        probabilities = graph.node("Softmax", scores, axis=1)
-    else:
-        second = 1 / (1 + np.exp(-scores))
-        probabilities = graph.node("Concat", 1 - second, second, axis=1)
-    graph.classify(probabilities, probabilities)
-
-
-def boosted_numbers(graph: Graph) -> None:
-    """Write a `HistGradientBoostingRegressor`; a count's loss predicts a logarithm."""
-    scores = _boosted(graph)
-    if graph.step.loss in ("poisson", "gamma"):
-        scores = np.exp(scores)
-    graph.write(scores.astype(np.float32))
-
-
-def _boosted(graph: Graph) -> Tensor:
-    """Return the raw scores `[n, trees per iteration]`, summed in 64 bits; so are the thresholds."""
-    model = graph.step
-    trees = [(at, tree.nodes) for iteration in model._predictors for at, tree in enumerate(iteration)]
-    nodes = np.concatenate([nodes for _, nodes in trees])
-    if nodes["is_categorical"].any():
-        raise DataError("splits of a boosted tree by category cannot be exported: encode categories as numbers")
-    sizes = [len(nodes) for _, nodes in trees]
-    tree_ids = np.repeat(np.arange(len(trees)), sizes)
-    node_ids = np.concatenate([np.arange(size) for size in sizes])
-    leaf = nodes["is_leaf"].astype(bool)
-    inner = {name: np.where(leaf, 0, nodes[name]) for name in ("feature_idx", "left", "right", "missing_go_to_left")}
-    return graph.node(
-        "TreeEnsembleRegressor",
-        graph.read(),
-        domain=ML,
-        op_version=3,
-        n_targets=model.n_trees_per_iteration_,
-        nodes_treeids=tree_ids.tolist(),
-        nodes_nodeids=node_ids.tolist(),
-        nodes_modes=np.where(leaf, "LEAF", "BRANCH_LEQ").tolist(),
-        nodes_featureids=inner["feature_idx"].tolist(),
-        nodes_truenodeids=inner["left"].tolist(),
-        nodes_falsenodeids=inner["right"].tolist(),
-        nodes_missing_value_tracks_true=inner["missing_go_to_left"].tolist(),
-        nodes_values_as_tensor=_doubles(np.where(leaf, 0, nodes["num_threshold"])),
-        target_treeids=tree_ids[leaf].tolist(),
-        target_nodeids=node_ids[leaf].tolist(),
-        target_ids=np.repeat([at for at, _ in trees], sizes)[leaf].tolist(),
-        target_weights_as_tensor=_doubles(nodes["value"][leaf]),
-        base_values_as_tensor=_doubles(model._baseline_prediction),
-    ).astype(np.float64)
-
-
-def _doubles(values: Any) -> Any:
-    from onnx import numpy_helper
-
-    return numpy_helper.from_array(np.ravel(values).astype(np.float64))
-
-
 CONVERTERS: dict[type, Convert] = {
     derived.Derived: derived.convert,
     date_parts.DateParts: date_parts.convert,
@@ -151,8 +99,12 @@ CONVERTERS: dict[type, Convert] = {
     SVR: support_vectors,
     MLPRegressor: network,
     TransformedTargetRegressor: transformed_target,
-    HistGradientBoostingClassifier: boosted_classes,
-    HistGradientBoostingRegressor: boosted_numbers,
+    RandomForestClassifier: trees.forest_classes,
+    ExtraTreesClassifier: trees.forest_classes,
+    RandomForestRegressor: trees.forest_numbers,
+    ExtraTreesRegressor: trees.forest_numbers,
+    HistGradientBoostingClassifier: trees.boosted_classes,
+    HistGradientBoostingRegressor: trees.boosted_numbers,
 }
 
 

@@ -25,6 +25,9 @@ LARGEST_SHARE = 2 / 3
 SMALLEST_SHARE = 1 / 5
 """Classes are uneven if one has more than two thirds of the rows, or a class less than a fifth of an equal share."""
 
+TIE = 1e-6
+"""The same model made again may differ from itself by rounding."""
+
 FEWEST_ROWS = 10
 """With fewer held-out rows no figure says enough to promote a version."""
 
@@ -138,7 +141,7 @@ def judge(
     if champion is None:
         return Verdict(beyond, reasons, version)
     theirs = measure(y, champion)[metric]
-    gain, level = difference(task, metric, y, challenger, champion, seed), bool(ours >= theirs)
+    gain, level = difference(task, metric, y, challenger, champion, seed), bool(ours >= theirs - TIE)
     against = f"{metric} {ours:.3f} against {theirs:.3f} of the champion, version {version}"
     reasons.append(f"{_passed(level)}: {against}{_told(gain)}, {count}")
     return Verdict(beyond and level, reasons, version, gain)

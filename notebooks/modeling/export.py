@@ -201,14 +201,14 @@ def _around_thresholds(pipeline: Pipeline) -> list[tuple[int, float]]:
     """Return (column of the table, value) on both sides of the splits of trees, none for other estimators."""
     columns = _columns_split(pipeline)
     pairs = sorted({(columns[at], value) for at, value in _splits(pipeline[-1]) if at in columns})
-    chosen = pairs[:: max(1, len(pairs) // MOST_THRESHOLDS)]
+    chosen = pairs[:: 1 + len(pairs) // MOST_THRESHOLDS]
     return [(column, float(side)) for column, value in chosen for side in _neighbours(value)]
 
 
 def _neighbours(threshold: float) -> tuple[np.float32, np.float32]:
     """Return the largest 32-bit number that is at most `threshold`, and the next."""
     nearest = np.float32(threshold)
-    below = nearest if nearest <= threshold else np.nextafter(nearest, np.float32(-np.inf))
+    below = nearest if float(nearest) <= threshold else np.nextafter(nearest, np.float32(-np.inf))
     return below, np.nextafter(below, np.float32(np.inf))
 
 
@@ -221,20 +221,21 @@ def _columns_split(pipeline: Pipeline) -> dict[int, int]:
     return dict(zip(range(seen.start or 0, seen.stop), read.get("numbers", []), strict=False))
 
 
-def _splits(estimator: Any) -> set[tuple[int, float]]:
+def _splits(estimator: Any) -> list[tuple[int, float]]:
     """Return (column, threshold) of every split, by which scikit-learn parts values at most the threshold."""
     if hasattr(estimator, "_predictors"):
         nodes = np.concatenate([tree.nodes for trees in estimator._predictors for tree in trees])
-        inner = nodes[(nodes["is_leaf"] == 0) & np.isfinite(nodes["num_threshold"])]
-        return set(zip(inner["feature_idx"].tolist(), inner["num_threshold"].tolist(), strict=True))
-    trees = np.ravel(np.asarray(getattr(estimator, "estimators_", [estimator]), dtype=object))
-    return {
-        (int(column), float(threshold))
-        for tree in trees
-        if hasattr(tree, "tree_")
-        for column, threshold in zip(tree.tree_.feature, tree.tree_.threshold, strict=True)
-        if column >= 0
-    }
+        inner = nodes[nodes["is_leaf"] == 0]
+        columns, thresholds = inner["feature_idx"], inner["num_threshold"]
+    else:
+        trees = np.ravel(np.asarray(getattr(estimator, "estimators_", [estimator]), dtype=object))
+        grown = [tree.tree_ for tree in trees if hasattr(tree, "tree_")]
+        columns = np.concatenate([[], *(tree.feature[tree.feature >= 0] for tree in grown)])
+        thresholds = np.concatenate([[], *(tree.threshold[tree.feature >= 0] for tree in grown)])
+    found = np.unique(np.column_stack([columns, thresholds]), axis=0)
+    # An infinite threshold parts the missing values from all others.
+    found = found[np.isfinite(found[:, 1])]
+    return [(int(column), float(threshold)) for column, threshold in found]
 
 
 def _rows_as_sent(rows: pd.DataFrame, features: Sequence[Feature]) -> list[dict[str, Value]]:

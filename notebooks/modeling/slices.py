@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from modeling.dataset import is_number
+from modeling.kinds import is_number
 
 Array = npt.NDArray[Any]
 
