@@ -147,7 +147,7 @@ def test_an_unknown_estimator(inv, tmp_path):
     assert done.returncode == 1 and "Traceback" not in done.stderr
     told = [line for line in done.stderr.splitlines() if "failed after" not in line]
     assert len(told) == 1 and re.match(
-        r"wine: the parameter `estimator`: 'magic' is not .* choose among logistic", told[0]
+        r"wine: the parameter `estimator`: 'magic' is not .* choose among auto, logistic", told[0]
     )
 
 
