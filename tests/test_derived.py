@@ -117,7 +117,10 @@ def test_without_a_finite_result_the_value_is_missing():
         ("", "is no expression: write one such as"),
         ("rooms / houshold", r"names 'houshold' at character 9, .*; did you mean 'households'\?"),
         ("café + `né` / zzzzz", r"names 'zzzzz' at character 15|names 'né' at character 8"),
-        ("rooms * `kind`", "names 'kind' at character 9, which holds no numbers: use columns of numbers"),
+        (
+            "rooms * `kind`",
+            "names 'kind' at character 9, which is no feature of numbers: use another",
+        ),
         ("rooms / class", "cannot be read at character 9: .* needs `backticks`"),
         ("living area (m²)", "cannot be read at character .* `backticks`"),
         ("((rooms)", "cannot be read at character"),
@@ -170,12 +173,11 @@ def test_any_text_is_an_expression_or_refused(text):
 
 def test_expressions_are_checked_against_a_table_before_training():
     """Categories are told as such, and an expression that is given twice is too."""
-    X = pd.DataFrame({"rooms": [1.0, 2.0], "heating": ["gas", "wood"]})
-    check_expressions(["rooms ** 2", "log(rooms)"], X)
-    with pytest.raises(DataError, match="'heating' at character 1, which holds no numbers"):
-        check_expressions(["heating * 2"], X)
+    check_expressions(["rooms ** 2", "log(rooms)"], ["rooms"], ["rooms", "heating"])
+    with pytest.raises(DataError, match="'heating' at character 1, which is no feature of numbers"):
+        check_expressions(["heating * 2"], ["rooms"], ["rooms", "heating"])
     with pytest.raises(DataError, match=r"'rooms \*\* 2' is given twice: leave one out"):
-        check_expressions(["rooms ** 2", "rooms ** 2"], X)
+        check_expressions(["rooms ** 2", "rooms ** 2"], ["rooms"], [])
 
 
 def test_a_feature_that_is_missing_in_every_row_is_refused():

@@ -7,16 +7,9 @@ import pytest
 
 from modeling import columns, model_card
 from modeling.dataset import Card
-from service import bundle
+from service import bundle, dates
 from service.bundle import Feature
 from service.model import load
-
-
-class WiderCard(Card, frozen=True):
-    """A card with what a model card asks for."""
-
-    intended_use: str = ""
-    limits: tuple[str, ...] = ()
 
 
 def written(trained, card: Card, **facts: str) -> dict[str, str]:
@@ -32,7 +25,7 @@ def test_what_was_measured_is_filled_in(trained_prices):
     told = written(trained_prices, Card(), Intervals="as wide as a barn")
     metric = bundle.read(trained_prices.folder).metrics.held_out["r2"]
     assert told["Model"].startswith("prices version 1, linear regression, ")
-    assert told["Reads"] == "3 numbers and 2 categories; 2 of them may be missing"
+    assert told["Reads"] == "3 numbers, 2 categories; 2 of them may be missing"
     assert told["Data"].startswith("houses.csv: 160 rows, ")
     assert told["Measured"].startswith(f"r2 {metric.value:.3f} (95 % interval {metric.low:.3f} to")
     assert told["Intervals"] == "as wide as a barn"
@@ -40,15 +33,15 @@ def test_what_was_measured_is_filled_in(trained_prices):
 
 
 def test_what_nobody_stated_is_visibly_blank(trained_wine):
-    """Parts that the table's card leaves open say so, whether the card knows such a field or not."""
+    """Parts that the table's card leaves open say so."""
     told = written(trained_wine, Card())
     for part in ("Question", "Intended use", "Limits that people know of", "Whom to ask", "Source", "Licence"):
         assert told[part] == model_card.BLANK
 
 
 def test_what_people_state_is_told(trained_wine):
-    """A card's own words stand in the model card, a list as a sentence."""
-    card = WiderCard(question="Which?", intended_use="Teaching.", limits=("Italy only", "one vintage"))
+    """A card's own words stand in the model card."""
+    card = Card(question="Which?", intended_use="Teaching.", limits="Italy only, one vintage")
     told = written(trained_wine, card)
     assert (told["Question"], told["Intended use"]) == ("Which?", "Teaching.")
     assert told["Limits that people know of"] == "Italy only, one vintage"
@@ -80,3 +73,10 @@ def test_a_missing_value_is_in_range():
     X = pd.DataFrame({"a": [np.nan, np.float32(0.1), 0.3], "b": ["", "u", "u"]})
     assert model_card.outside(X, features).tolist() == [False, False, True]
     assert msgspec.to_builtins(features[0])["nullable"]
+
+
+def test_dates_have_a_range_and_truth_values_have_none():
+    """A day after the last that training saw is outside; true and false never are."""
+    features = [Feature("day", "date", min="2024-05-01", max="2024-05-03"), Feature("new", "boolean")]
+    X = pd.DataFrame({"day": dates.days(dates.read(["2024-05-03", "2024-05-04"])), "new": [0.0, 1.0]})
+    assert model_card.outside(X, features).tolist() == [False, True]

@@ -79,7 +79,7 @@ def test_block_works_as_pasted(block: str, service: subprocess.Popen[str], envir
         assert (ROOT / ".ci" / "run").read_text().rstrip().endswith(block.strip())
         return
     folder = Path(environ["FOLDER"])
-    houses = (f"{50 + n},{n % 7},{3000 + 9 * n + n % 5}\n" for n in range(120))
+    houses = (f"{50 + n * n % 97},{n % 7},{3000 + 9 * (n * n % 97) + n % 5}\n" for n in range(120))
     (folder / "houses.csv").write_text("area,garden,price\n" + "".join(houses))
     words = ["bash", "-c", as_pasted(block, port, folder)]
     done = subprocess.run(words, check=False, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120)

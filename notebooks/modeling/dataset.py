@@ -36,6 +36,9 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     question: str = ""
     target: str = ""
     task: Task | None = None
+    intended_use: str = ""
+    limits: str = ""
+    contact: str = ""
     source: str = ""
     licence: str = ""
     citation: str = ""

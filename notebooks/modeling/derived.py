@@ -12,12 +12,10 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from modeling.graph import Graph
-from modeling.kinds import is_number
 from service.errors import DataError
 
 LONGEST, DEEPEST = 300, 50
@@ -88,18 +86,19 @@ class Derived(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.column_stack(results).astype(np.float64)
 
 
-def check_expressions(expressions: Sequence[str], X: pd.DataFrame) -> None:
-    """Raise DataError unless every expression can be computed from the columns of `X` that hold numbers."""
-    numbers = [str(name) for name in X if is_number(X[name])]
-    others = [str(name) for name in X if name not in numbers]
+def check_expressions(expressions: Sequence[str], names: Sequence[str], others: Sequence[str]) -> None:
+    """Raise DataError unless every expression can be computed from the columns `names`, the features that are numbers.
+
+    `others` are the rest of the table's columns.
+    """
     for at, text in enumerate(expressions):
         if text in expressions[:at]:
             raise DataError(f"{_where(text)} is given twice: leave one out")
-        parse(text, numbers, others)
+        parse(text, names, others)
 
 
 def parse(text: str, names: Sequence[str], others: Sequence[str] = ()) -> Term:
-    """Return an expression as a term over the columns `names`; `others` are those that hold no numbers.
+    """Return an expression as a term over the columns `names`; `others` are the table's other columns.
 
     Raise DataError, which names the expression, the place and the cure, for anything but numbers, columns, the
     operators + - * / and ** with a constant exponent, and the functions log, exp, sqrt, abs, min and max. A name that
@@ -208,7 +207,9 @@ class _Parser:
             return name
         where = f"names {name[:80]!r} at character {start + 1}"
         if name in self.others:
-            raise self._refused(f"{where}, which holds no numbers: use columns of numbers")
+            raise self._refused(
+                f"{where}, which is no feature that holds numbers: use another, or name it in `features`"
+            )
         close = difflib.get_close_matches(name[:80], self.names, n=1)
         cure = f"did you mean {close[0]!r}?" if close else f"the columns of numbers are {', '.join(self.names[:20])}"
         raise self._refused(f"{where}, which is no column to compute with; {cure}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +10,10 @@ import pandas as pd
 
 from modeling.dataset import Card
 from service.bundle import Feature, Manifest, Metrics
+from service.values import limit
 
 BLANK = "— not stated —"
+NAMED = {"number": "numbers", "boolean": "truth values", "date": "dates", "category": "categories"}
 
 
 def write(manifest: Manifest, version: int, card: Card, metrics: Metrics, facts: dict[str, str]) -> pd.DataFrame:
@@ -20,9 +22,9 @@ def write(manifest: Manifest, version: int, card: Card, metrics: Metrics, facts:
     classes = f", one of {len(target.classes)} classes" if target.classes else ""
     parts = {
         "Question": card.question,
-        "Intended use": _said(card, "intended_use"),
-        "Limits that people know of": _said(card, "limits"),
-        "Whom to ask": _said(card, "contact"),
+        "Intended use": card.intended_use,
+        "Limits that people know of": card.limits,
+        "Whom to ask": card.contact,
         "Model": f"{manifest.model} version {version}, {manifest.estimator.replace('_', ' ')}, {manifest.created}",
         "Made by": f"commit {manifest.git_commit[:12]}" if manifest.git_commit else "",
         "Predicts": f"{target.name}{_of_unit(target.unit)}{classes}{_meant(target.meaning)}",
@@ -50,13 +52,13 @@ def outside(X: pd.DataFrame, features: list[Feature]) -> npt.NDArray[np.bool_]:
     found = np.zeros(len(X), dtype=bool)
     for feature in features:
         values = X[feature.name]
-        if feature.kind == "number":
-            # In 32 bits, as the service compares.
-            ends = np.array([feature.min, feature.max], dtype=np.float32)
-            numbers = values.to_numpy(dtype=np.float32)
-            found |= (numbers < ends[0]) | (numbers > ends[1])
-        else:
+        if feature.kind == "category":
             found |= ~values.isin([*feature.categories, ""]).to_numpy()
+        else:
+            # In 32 bits, as the service compares.
+            low, high = np.float32(limit(feature.min, -np.inf)), np.float32(limit(feature.max, np.inf))
+            numbers = values.to_numpy(dtype=np.float32)
+            found |= (numbers < low) | (numbers > high)
     return found
 
 
@@ -66,17 +68,11 @@ def _measured(metrics: Metrics) -> str:
     return f"{told} on {metrics.rows} rows; the baseline {chance:.3f}"
 
 
-def _said(card: Card, field: str) -> str:
-    """Return what a card says in a field that older cards lack."""
-    text: Any = getattr(card, field, "")
-    return ", ".join(map(str, text)) if isinstance(text, (list, tuple)) else str(text)
-
-
 def _features(features: list[Feature]) -> str:
-    numbers = sum(feature.kind == "number" for feature in features)
+    kinds = Counter(NAMED[feature.kind] for feature in features)
     nullable = sum(feature.nullable for feature in features)
     missing = f"; {nullable} of them may be missing" if nullable else "; none may be missing"
-    return f"{numbers} numbers and {len(features) - numbers} categories{missing}"
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.items()) + missing
 
 
 def _of_unit(unit: str) -> str:

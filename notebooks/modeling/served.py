@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
+from modeling.export import as_inputs
 from service.inputs import Inputs
 
 Array = npt.NDArray[Any]
@@ -28,14 +29,8 @@ class _Served(BaseEstimator):  # type: ignore[misc]
         return True
 
     def read(self, X: pd.DataFrame) -> Inputs:
-        """Return a table of raw features as checked rows, by the code that reads a request."""
-        numbers = {feature.name for feature in self.model.schema.numbers}
-        return self.model.schema.read_columns(  # type: ignore[no-any-return]
-            {
-                name: X[name].to_numpy(dtype=np.float64) if name in numbers else X[name].tolist()
-                for name in self.model.schema.names
-            }
-        )
+        """Return a table of features as checked rows, by the code that reads a request."""
+        return as_inputs(X, self.model.manifest.features)
 
     def predict(self, X: pd.DataFrame) -> Array:
         """Return the predicted classes or numbers `[n]`, numbers in 64 bits."""
