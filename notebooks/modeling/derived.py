@@ -207,9 +207,7 @@ class _Parser:
             return name
         where = f"names {name[:80]!r} at character {start + 1}"
         if name in self.others:
-            raise self._refused(
-                f"{where}, which is no feature that holds numbers: use another, or name it in `features`"
-            )
+            raise self._refused(f"{where}, which is no feature of numbers: use another, or name it in `features`")
         close = difflib.get_close_matches(name[:80], self.names, n=1)
         cure = f"did you mean {close[0]!r}?" if close else f"the columns of numbers are {', '.join(self.names[:20])}"
         raise self._refused(f"{where}, which is no column to compute with; {cure}")
