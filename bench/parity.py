@@ -8,7 +8,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modeling import columns, dataset, estimators, export
+from modeling import columns, dataset, estimators, export, parity
 from service.config import ROOT
 from service.errors import DataError
 
@@ -26,10 +26,10 @@ def measure(table: str) -> None:
         scale = StandardScaler() if family.scaled else "passthrough"
         prepare = ColumnTransformer([("numbers", scale, list(range(X.shape[1])))])
         pipeline = Pipeline([("prepare", prepare), ("estimator", family.estimator(0))]).fit(X, y)
-        rows = export.parity_rows(pipeline, X, features)
+        rows = parity.parity_rows(pipeline, X, features)
         model = export.to_onnx(pipeline, X)
         try:
-            difference = f"{export.check_parity(model, pipeline, rows, 1.0 if classify else float(y.std())):.1e}"
+            difference = f"{parity.check_parity(model, pipeline, rows, 1.0 if classify else float(y.std())):.1e}"
         except DataError as error:
             difference = f"refused: {error}"
         print(f"{table:10}{name:24}{len(rows):>7}{len(model) / 1024:>10.1f}  {difference}")

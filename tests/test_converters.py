@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.svm import SVR
 
-from modeling import columns, converters, export
+from modeling import columns, converters, export, parity
 from modeling import dataset as tables
 from modeling.date_parts import DateParts
 from modeling.derived import Derived
@@ -50,9 +50,9 @@ def prepared() -> Pipeline:
 
 def difference(pipeline: Pipeline, X: pd.DataFrame, features, spread=1.0) -> float:
     """Return how far ONNX is from scikit-learn, edge rows included."""
-    rows = export.parity_rows(pipeline, X, features)
+    rows = parity.parity_rows(pipeline, X, features)
     assert len(rows) > len(X)
-    return export.check_parity(export.to_onnx(pipeline, X), pipeline, rows, spread)
+    return parity.check_parity(export.to_onnx(pipeline, X), pipeline, rows, spread)
 
 
 @pytest.mark.parametrize("classes", [[0, 1, 2], ["no", "yes", "yes"], ["a", "ü", "北"]])
@@ -62,7 +62,7 @@ def test_quadratic_discriminant_analysis_answers_each_row(classes):
     labels = np.array(classes, dtype=object if isinstance(classes[0], str) else np.int64)[y]
     pipeline = fit(QuadraticDiscriminantAnalysis(), X, labels, prepared())
     assert difference(pipeline, X, features) < 1e-5
-    label, probabilities = export._run(export.to_onnx(pipeline, X), X)
+    label, probabilities = parity.run(export.to_onnx(pipeline, X), X)
     assert label.shape == (len(X),) and probabilities.shape == (len(X), len(set(classes)))
     assert label.tolist() == pipeline.predict(X).tolist()
 
@@ -116,10 +116,10 @@ def test_scaling_keeps_digits_where_the_mean_is_large(parts):
     y = np.sin(np.arange(30.0))
     pipeline = fit(LinearRegression(), X, y, StandardScaler(**parts))
     if parts:
-        found = export._run(export.to_onnx(pipeline, X), X)[0]
+        found = parity.run(export.to_onnx(pipeline, X), X)[0]
         assert found.shape == (30, 1)
     else:
-        assert export.check_parity(export.to_onnx(pipeline, X), pipeline, X, y.std()) < 1e-6
+        assert parity.check_parity(export.to_onnx(pipeline, X), pipeline, X, y.std()) < 1e-6
 
 
 def test_derived_features_and_dates_stand_beside_numbers():
@@ -140,7 +140,7 @@ def test_derived_features_and_dates_stand_beside_numbers():
     )
     y = draw.normal(size=300)
     pipeline = Pipeline([("prepare", prepare), ("estimator", Ridge())]).fit(X, y)
-    assert export.check_parity(export.to_onnx(pipeline, X), pipeline, X, y.std()) < 1e-5
+    assert parity.check_parity(export.to_onnx(pipeline, X), pipeline, X, y.std()) < 1e-5
     names = prepare.get_feature_names_out(X.columns).tolist()
     assert {"derived__rooms / homes", "dates__sold: hour", "categories__heating_gas"} <= set(names)
 

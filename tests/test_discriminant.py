@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from modeling import columns, dataset, export
+from modeling import columns, dataset, export, parity
 from modeling.discriminant import RegularizedDiscriminantAnalysis
 from service.errors import DataError
 
@@ -173,10 +173,10 @@ def test_onnx_answers_the_same(lam, gamma, texts, before):
     X, y, features = wine()
     y = np.array(["Barolo", "Grignolino", "Barbera"], dtype=object)[y] if texts else y
     pipeline = make_pipeline(*before, RegularizedDiscriminantAnalysis(lam, gamma)).fit(X, y)
-    rows = pd.concat([X, export.edge_rows(pipeline, X, features)], ignore_index=True)
+    rows = pd.concat([X, parity.edge_rows(pipeline, X, features)], ignore_index=True)
     model = export.to_onnx(pipeline, X)
-    assert export.check_parity(model, pipeline, rows) <= export.TOLERANCE
-    assert export.check_parity(model, pipeline, 100 * rows) <= export.TOLERANCE
+    assert parity.check_parity(model, pipeline, rows) <= parity.TOLERANCE
+    assert parity.check_parity(model, pipeline, 100 * rows) <= parity.TOLERANCE
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 178])

@@ -14,7 +14,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modeling import columns, estimators, export
+from modeling import columns, estimators, export, parity
 from modeling import dataset as tables
 from service.errors import DataError
 
@@ -47,10 +47,10 @@ def test_every_estimator_is_exported_and_answers_the_same(task, name):
     """Each estimator fits its table and answers as ONNX what scikit-learn answers, edge rows included."""
     X, y, features = training(task)
     pipeline = fit(task, name)
-    rows = export.parity_rows(pipeline, X, features)
+    rows = parity.parity_rows(pipeline, X, features)
     spread = 1.0 if task == "classification" else float(y.std())
     assert len(rows) > len(X)
-    assert 0 <= export.check_parity(export.to_onnx(pipeline, X), pipeline, rows, spread) <= export.TOLERANCE
+    assert 0 <= parity.check_parity(export.to_onnx(pipeline, X), pipeline, rows, spread) <= parity.TOLERANCE
     assert pipeline.score(X, y) > (0.8 if task == "classification" else 0.3)
 
 

@@ -8,6 +8,7 @@ from sklearn import metrics as sk
 
 from modeling import evaluation
 from modeling.evaluation import judge
+from service.bundle import Metric
 
 LAW = settings(deadline=None, max_examples=60)
 
@@ -209,3 +210,17 @@ def test_a_scorer_is_asked_as_scikit_learn_asks():
 
     dummy = DummyClassifier(strategy="constant", constant=0).fit([[0], [0]], [0, 1])
     assert evaluation.scorer("classification", "accuracy")(dummy, [[0]] * 4, np.array([0, 0, 0, 1])) == 0.75
+
+
+@pytest.mark.parametrize(
+    ("low", "predicted", "told"),
+    [
+        (0.4, [1, 2, 2, 1], " The interval includes the baseline's 0.500."),
+        (0.6, [1, 2, 1, 2], " No error among 4 rows still allows for a share of errors of up to 75.0%."),
+        (0.6, [1, 2, 2, 2], ""),
+    ],
+)
+def test_a_figure_is_told_with_its_doubt(low, predicted, told):
+    """An interval that holds the baseline, and rows without an error, are no proof; the sentence says so."""
+    metric = Metric(0.8, low, 1.0)
+    assert evaluation.doubt(metric, 0.5, np.array([1, 2, 1, 2]), np.array(predicted)) == told

@@ -22,3 +22,10 @@ def test_a_folder_is_locked_for_one(tmp_path):
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(timeout=1)
     assert other.communicate(timeout=30)[0] == "mine\n"
+
+
+def test_a_file_is_named_by_its_content(tmp_path):
+    """The hash of a file is that of its bytes, read in parts."""
+    data = b"wine" * 300_000
+    (tmp_path / "big").write_bytes(data)
+    assert files.file_sha256(tmp_path / "big") == files.sha256(data)

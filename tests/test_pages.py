@@ -71,9 +71,10 @@ def folder(tmp_path_factory, wine_artifacts, houses_artifacts) -> Path:
         new_code_cell("x = " + "1 + " * 100 + "1", id="wide", outputs=outputs),
         new_code_cell("y = 2", id="silent"),
     ]
-    for step in ("01_explore", "02_train", "03_evaluate"):
+    steps = {"01_explore", "02_train", "03_evaluate"}
+    for step in steps:
         nbformat.write(new_notebook(cells=cells), place / f"{step}.ipynb")
-    reports.render(place, list(place.glob("*.ipynb")), "wine 1")
+        reports.render_page(place / f"{step}.ipynb", steps, "wine 1")
     shutil.copytree(wine_artifacts, house / "artifacts")
     shutil.copytree(houses_artifacts, house / "artifacts", dirs_exist_ok=True)
     reports.write_index(house / "reports", Registry(house / "artifacts"))

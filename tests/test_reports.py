@@ -31,7 +31,7 @@ def page(
     cell = new_code_cell(source, id="one", metadata={"tags": list(tags)}, outputs=list(outputs), execution_count=1)
     notebook = tmp_path / f"{name}.ipynb"
     nbformat.write(new_notebook(cells=[new_markdown_cell("# Title\n\nText.", id="title"), cell]), notebook)
-    reports.render(tmp_path, [notebook], "a < b")
+    reports.render_page(notebook, {name}, "a < b")
     return BeautifulSoup(notebook.with_suffix(".html").read_text(encoding="utf-8"), "html.parser")
 
 
@@ -108,7 +108,7 @@ def test_pages_link_to_one_another(tmp_path):
     """Each page leads to the others of its version and marks itself."""
     for name in ("01_explore", "02_train"):
         nbformat.write(new_notebook(cells=[new_markdown_cell("# T", id="t")]), tmp_path / f"{name}.ipynb")
-    reports.render(tmp_path, list(tmp_path.glob("*.ipynb")), "wine 1")
+    reports.render_page(tmp_path / "02_train.ipynb", {"01_explore", "02_train"}, "wine 1")
     nav = BeautifulSoup((tmp_path / "02_train.html").read_text(), "html.parser").nav
     assert [(a["href"], a.text) for a in nav("a")] == [("01_explore.html", "Explore"), ("02_train.html", "Train")]
     assert nav.find(attrs={"aria-current": "page"}).text == "Train"

@@ -14,7 +14,7 @@ from sklearn.ensemble import (
 from sklearn.impute import SimpleImputer
 from test_converters import difference, fit, table
 
-from modeling import export
+from modeling import export, parity
 from service.errors import DataError
 
 
@@ -58,7 +58,7 @@ def test_a_boosted_tree_parts_neighbouring_numbers():
     values = np.array([low, np.nextafter(low, np.float32(np.inf))]).astype(float).repeat(40)
     X, y = pd.DataFrame({"x": values}), np.arange(80) >= 40
     pipeline = fit(HistGradientBoostingClassifier(min_samples_leaf=1), X, y.astype(np.int64))
-    label, _ = export._run(export.to_onnx(pipeline, X), X)
+    label, _ = parity.run(export.to_onnx(pipeline, X), X)
     assert label.tolist() == y.tolist() == pipeline.predict(X).tolist()
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from service import bundle
 from service.errors import BundleError
-from service.files import replace_file, sha256
+from service.files import file_sha256, replace_file, sha256
 from service.registry import Registry
 from workshop import parameters
 from workshop.kernel import source
@@ -54,9 +54,9 @@ def read_inputs(table: Path, notebooks: list[Path], given: dict[str, Any]) -> In
     }
     return Inputs(
         table=table.name,
-        sha256=sha256(table.read_bytes()),
-        card=sha256(card.read_bytes()) if card.is_file() else "",
-        code=sha256(b"".join(sha256(path.read_bytes()).encode() for path in sorted(code_of(notebooks)))),
+        sha256=file_sha256(table),
+        card=file_sha256(card) if card.is_file() else "",
+        code=sha256(b"".join(file_sha256(path).encode() for path in sorted(code_of(notebooks)))),
         parameters={
             step: {name: value for name, value in values.items() if name not in CHANGES_NOTHING}
             for step, values in chosen.items()
@@ -68,7 +68,7 @@ def read_inputs(table: Path, notebooks: list[Path], given: dict[str, Any]) -> In
 
 def write(reports: Path, inputs: Inputs, folder: Path) -> None:
     """Keep beside the reports of a version what it was made from; `folder` is its bundle."""
-    record = Record(inputs, sha256((folder / bundle.SUMS).read_bytes()))
+    record = Record(inputs, file_sha256(folder / bundle.SUMS))
     replace_file(reports / NAME, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
 
 
@@ -131,4 +131,4 @@ def _stands(record: Record, folder: Path, reports: Path, notebooks: list[Path]) 
         bundle.read(folder)
     except BundleError:
         return False
-    return sha256((folder / bundle.SUMS).read_bytes()) == record.sums
+    return file_sha256(folder / bundle.SUMS) == record.sums

@@ -25,13 +25,6 @@ TAGS = (
 TITLES = {"01_explore": "Explore", "02_train": "Train", "03_evaluate": "Evaluate", "reproduce": "Reproduce"}
 
 
-def render(folder: Path, pages: Iterable[Path], caption: str) -> None:
-    """Write an HTML page beside each notebook in `folder`, under a caption; its links lead to all of `pages`."""
-    names = {path.stem for path in pages}
-    for notebook in sorted(folder.glob("*.ipynb")):
-        render_page(notebook, names, caption)
-
-
 def render_page(notebook: Path, names: Iterable[str], caption: str) -> None:
     """Write an HTML page beside an executed notebook, with links to the pages of these names."""
     links = {name: TITLES.get(name, name) for name in sorted(names)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import os
 import re
 import tomllib
@@ -18,6 +17,7 @@ from modeling.form import Form, as_numbers, find_form
 from modeling.kinds import Column, Kind, is_number, read_column, stray_text
 from modeling.reading import read_table
 from service.errors import DataError
+from service.files import file_sha256
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent
 Task = Literal["classification", "regression"]
@@ -103,9 +103,7 @@ def load(data: str | Path, target: str = "") -> Dataset:
         raise DataError(f"{path.name}: the target {target!r} holds dates, no classes or numbers: choose another target")
     task = said or _task_of(table[target])
     check_target(path, table[target], task, form)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Dataset(path, card, table, target, task, digest, form, kinds, notes)
+    return Dataset(path, card, table, target, task, file_sha256(path), form, kinds, notes)
 
 
 def find(data: str | Path) -> Path:

@@ -112,6 +112,16 @@ def difference(task: Task, metric: str, y: Array, ours: Array, theirs: Array, se
     return bootstrap.interval(measure(y, ours)[metric] - measure(y, theirs)[metric], first[metric] - second[metric])
 
 
+def doubt(found: Metric, chance: float, y: Array, predicted: Array) -> str:
+    """Return what speaks against believing a headline metric, as a sentence after a blank; "" if nothing does."""
+    if found.low is not None and found.high is not None and found.low <= chance <= found.high:
+        return f" The interval includes the baseline's {chance:.3f}."
+    if len(np.unique(y)) < len(y) and (predicted == y).all():
+        # Drawing rows anew shows no error where none was seen; the rule of three does (Hanley and Lippman-Hand 1983).
+        return f" No error among {len(y)} rows still allows for a share of errors of up to {3 / len(y):.1%}."
+    return ""
+
+
 def judge(
     task: Task,
     y: Array,

@@ -1,0 +1,139 @@
+"""Whether an exported model answers as scikit-learn does, above all where the two are most likely to differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
+
+from modeling.kinds import is_number
+from service.bundle import Feature, Value
+from service.errors import DataError
+
+TOLERANCE = 1e-5
+"""How far ONNX may be from scikit-learn: absolute for probabilities, times the target's spread for numbers."""
+
+MOST_ROWS = 20_000
+"""How many rows of a table parity is checked on, beside the edge rows."""
+
+MOST_THRESHOLDS = 2000
+"""How many thresholds of a forest get edge rows."""
+
+
+def parity_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]) -> pd.DataFrame:
+    """Return the rows to compare ONNX and scikit-learn on: those of `X`, at most `MOST_ROWS` of them, and edge rows.
+
+    Of a larger table a sample is drawn, always the same.
+    """
+    sample = X if len(X) <= MOST_ROWS else X.sample(MOST_ROWS, random_state=0)
+    return pd.concat([sample, edge_rows(pipeline, X, features)], ignore_index=True)
+
+
+def edge_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]) -> pd.DataFrame:
+    """Return rows where a model is most likely to differ: extremes, missing values, and around tree thresholds."""
+    typical = {f.name: f.categories[0] if f.kind == "category" else _middle(X[f.name]) for f in features}
+    rows = [{**typical, feature.name: value} for feature in features for value in _edges(feature, X[feature.name])]
+    truths = {feature.name for feature in features if feature.kind == "boolean"}
+    around = [(X.columns[column], value) for column, value in _around_thresholds(pipeline)]
+    # A truth value is 0 or 1; what lies between is no row that anybody can send.
+    rows += [{**typical, name: value} for name, value in around if name not in truths]
+    numbers = {feature.name: "float32" for feature in features if feature.kind != "category"}
+    return pd.DataFrame(rows, columns=X.columns).astype(numbers).astype(dict.fromkeys(numbers, "float64"))
+
+
+def check_parity(model: bytes, pipeline: Pipeline, X: pd.DataFrame, spread: float = 1.0) -> float:
+    """Return the largest difference between ONNX and scikit-learn over `X`; raise DataError if it is too large.
+
+    The difference of numbers is counted in `spread`, the target's standard deviation. A label may differ only
+    where scikit-learn itself has two classes within the tolerance.
+    """
+    first, *rest = run(model, X)
+    if not rest:
+        difference = float(np.abs(first.reshape(-1) - pipeline.predict(X)).max() / spread)
+    else:
+        expected = pipeline.predict_proba(X)
+        difference = float(np.abs(rest[0] - expected).max())
+        best_two = np.sort(expected, axis=1)[:, -2:]
+        clear = best_two[:, 1] - best_two[:, 0] > TOLERANCE
+        if (first != pipeline.predict(X))[clear].any():
+            raise DataError(
+                "the exported model gives other labels than scikit-learn, which happens where neighbours are equally "
+                "far: choose another `estimator`"
+            )
+    if not difference <= TOLERANCE:
+        raise DataError(f"the exported model differs by {difference:.2g} from scikit-learn: choose another `estimator`")
+    return difference
+
+
+def run(model: bytes, X: pd.DataFrame) -> list[npt.NDArray[Any]]:
+    """Return what a model answers for `X`: labels `[n]` and probabilities `[n, classes]`, or numbers `[n, 1]`."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    numbers = [name for name in X if is_number(X[name])]
+    tensors = {
+        "numbers": X[numbers].to_numpy(dtype=np.float32),
+        "categories": X[[name for name in X if name not in numbers]].to_numpy(dtype=object),
+    }
+    found: list[npt.NDArray[Any]] = session.run(
+        None, {given.name: tensors[given.name] for given in session.get_inputs()}
+    )
+    return found
+
+
+def _middle(values: pd.Series) -> float:
+    """Return a value of the column that is in its middle, where the median may be none of its values."""
+    return float(values.quantile(0.5, interpolation="nearest"))
+
+
+def _edges(feature: Feature, values: pd.Series) -> list[Value]:
+    if feature.kind == "category":
+        return [*feature.categories, "never seen", *([""] if feature.nullable else [])]
+    return [values.min(), values.max(), *([np.nan] if feature.nullable else [])]
+
+
+def _around_thresholds(pipeline: Pipeline) -> list[tuple[int, float]]:
+    """Return (column of the table, value) on both sides of the splits of trees, none for other estimators."""
+    columns = _columns_split(pipeline)
+    pairs = sorted({(columns[at], value) for at, value in _splits(pipeline[-1]) if at in columns})
+    chosen = pairs[:: 1 + len(pairs) // MOST_THRESHOLDS]
+    return [(column, float(side)) for column, value in chosen for side in _neighbours(value)]
+
+
+def _neighbours(threshold: float) -> tuple[np.float32, np.float32]:
+    """Return the largest 32-bit number that is at most `threshold`, and the next."""
+    nearest = np.float32(threshold)
+    below = nearest if float(nearest) <= threshold else np.nextafter(nearest, np.float32(-np.inf))
+    return below, np.nextafter(below, np.float32(np.inf))
+
+
+def _columns_split(pipeline: Pipeline) -> dict[int, int]:
+    """Return the table's column for each column that the estimator sees, of those that are prepared as numbers."""
+    if not isinstance(pipeline[0], ColumnTransformer):
+        return {at: at for at in range(pipeline[-1].n_features_in_)}
+    read = {name: columns for name, _, columns in pipeline[0].transformers_}
+    seen = pipeline[0].output_indices_.get("numbers", slice(0))
+    return dict(zip(range(seen.start or 0, seen.stop), read.get("numbers", []), strict=False))
+
+
+def _splits(estimator: Any) -> list[tuple[int, float]]:
+    """Return (column, threshold) of every split, by which scikit-learn parts values at most the threshold."""
+    if hasattr(estimator, "_predictors"):
+        nodes = np.concatenate([tree.nodes for trees in estimator._predictors for tree in trees])
+        inner = nodes[nodes["is_leaf"] == 0]
+        columns, thresholds = inner["feature_idx"], inner["num_threshold"]
+    else:
+        trees = np.ravel(np.asarray(getattr(estimator, "estimators_", [estimator]), dtype=object))
+        grown = [tree.tree_ for tree in trees if hasattr(tree, "tree_")]
+        columns = np.concatenate([[], *(tree.feature[tree.feature >= 0] for tree in grown)])
+        thresholds = np.concatenate([[], *(tree.threshold[tree.feature >= 0] for tree in grown)])
+    found = np.unique(np.column_stack([columns, thresholds]), axis=0)
+    # An infinite threshold parts the missing values from all others.
+    found = found[np.isfinite(found[:, 1])]
+    return [(int(column), float(threshold)) for column, threshold in found]
