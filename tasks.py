@@ -60,7 +60,7 @@ OPTIONS = {
     "data": "a table: its name in data/ or a path; without it, every table in data/",
     "target": "the column to predict, where the table's card does not say it",
     "model": "the name to publish under; without it, the table's",
-    "estimator": "decision_tree, linear_regression, random_forest, … (notebooks/modeling/estimators.py)",
+    "estimator": "decision_tree, linear_regression, random_forest, … (notebooks/modeling/learning/estimators.py)",
     "seed": "of the split, the folds and the estimator",
     "force": "run although nothing has changed since the last time",
     "parameter": "any other parameter of the notebooks, as name=value; can be given again",

@@ -16,7 +16,9 @@ from sklearn.model_selection import ShuffleSplit, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modeling import columns, conformal, dataset, estimators
+from modeling.grading import conformal
+from modeling.learning import estimators
+from modeling.tables import columns, dataset
 from service import calibration
 
 SPLITS, COVERAGE = 200, 0.9

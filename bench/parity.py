@@ -8,7 +8,9 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modeling import columns, dataset, estimators, export, parity
+from modeling.exporting import export, parity
+from modeling.learning import estimators
+from modeling.tables import columns, dataset
 from service.config import ROOT
 from service.errors import DataError
 

@@ -41,8 +41,10 @@ def train(artifacts: Path, data: Path, model: str = "", **parameters: Any) -> Tr
     from sklearn.pipeline import Pipeline, make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    from modeling import columns, estimators, export, split
-    from modeling import dataset as tables
+    from modeling.exporting import export
+    from modeling.learning import estimators
+    from modeling.tables import columns, split
+    from modeling.tables import dataset as tables
 
     given = {"target": "", "estimator": "", "features": [], "seed": 0, **parameters}
     dataset = tables.load(data, given["target"])
@@ -85,7 +87,9 @@ def train(artifacts: Path, data: Path, model: str = "", **parameters: Any) -> Tr
 
 def evaluate(trained: Trained) -> None:
     """Publish a candidate and make it champion, as 03_evaluate does with promote=always."""
-    from modeling import columns, conformal, evaluation, export
+    from modeling.exporting import export
+    from modeling.grading import conformal, evaluation
+    from modeling.tables import columns
     from service.model import load
 
     challenger = load(trained.folder)

@@ -12,8 +12,8 @@ from conftest import Trained, evaluate, train
 from flask.testing import FlaskClient
 from test_pipeline import run
 
-from modeling import columns, split
-from modeling import dataset as tables
+from modeling.tables import columns, split
+from modeling.tables import dataset as tables
 from service.app import create_app
 from service.model import load
 from workshop.batch import predict_file

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modeling import columns
-from modeling import dataset as tables
-from modeling.export import as_inputs
+from modeling.exporting.export import as_inputs
+from modeling.tables import columns
+from modeling.tables import dataset as tables
 from service.errors import CellarError, DataError, InputError
 from service.model import load
 from workshop import batch

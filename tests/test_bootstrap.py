@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modeling import bootstrap, evaluation
+from modeling.grading import bootstrap, evaluation
 
 LAW = settings(deadline=None, max_examples=25)
 PAIRS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 2)), min_size=3, max_size=25)

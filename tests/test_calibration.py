@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from modeling import conformal
+from modeling.grading import conformal
 from service import bundle, calibration
 from service.bundle import Calibration
 from service.errors import RequestError

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from modeling import canonical
+from modeling.exporting import canonical
 
 
 def answers(model: bytes, rows: np.ndarray) -> list:

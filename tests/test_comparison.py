@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_info
 
-from modeling import comparison
-from modeling.estimators import Family, find
+from modeling.learning import comparison
+from modeling.learning.estimators import Family, find
 from service.errors import DataError
 
 DRAW = np.random.default_rng(0)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modeling import conformal
+from modeling.grading import conformal
 from service import calibration
 from service.errors import DataError
 
@@ -82,7 +82,8 @@ def test_of_many_rows_a_sample_is_measured():
 
 def test_intervals_of_a_real_model_hold(trained_prices):
     """Calibrated on half of the rows that a served regression held out, its intervals hold most of the other half."""
-    from modeling import columns, export
+    from modeling.exporting import export
+    from modeling.tables import columns
     from service.model import load
 
     model, table = load(trained_prices.folder), trained_prices.held_out

@@ -17,10 +17,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.svm import SVR
 
-from modeling import columns, converters, export, parity
-from modeling import dataset as tables
-from modeling.date_parts import DateParts
-from modeling.derived import Derived
+from modeling.exporting import converters, export, parity
+from modeling.learning.date_parts import DateParts
+from modeling.learning.derived import Derived
+from modeling.tables import columns
+from modeling.tables import dataset as tables
 from service.errors import DataError
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from modeling import columns
-from modeling import dataset as tables
+from modeling.tables import columns
+from modeling.tables import dataset as tables
 from service.errors import DataError
 
 ROWS = "".join(f"{n},{n * n % 7},{n % 2}\n" for n in range(12))

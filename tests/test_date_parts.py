@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from test_graph import as_onnx
 
-from modeling.date_parts import PARTS, DateParts
+from modeling.learning.date_parts import PARTS, DateParts
 
 EPOCH = date(1970, 1, 1)
 TIMED, DAYS_ONLY = [19000.25], [19000.0]

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from test_graph import as_onnx
 
-from modeling.derived import DEEPEST, LONGEST, Derived, check_expressions, parse
+from modeling.learning.derived import DEEPEST, LONGEST, Derived, check_expressions, parse
 from service.errors import DataError
 
 NAMES = ["rooms", "households", "living area (m²)", "class", "café"]

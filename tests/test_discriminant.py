@@ -16,8 +16,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from modeling import columns, dataset, export, parity
-from modeling.discriminant import RegularizedDiscriminantAnalysis
+from modeling.exporting import export, parity
+from modeling.learning.discriminant import RegularizedDiscriminantAnalysis
+from modeling.tables import columns, dataset
 from service.errors import DataError
 
 SHARES = st.floats(0, 1)

@@ -14,8 +14,10 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modeling import columns, estimators, export, parity
-from modeling import dataset as tables
+from modeling.exporting import export, parity
+from modeling.learning import estimators
+from modeling.tables import columns
+from modeling.tables import dataset as tables
 from service.errors import DataError
 
 HERE = Path(__file__).parent

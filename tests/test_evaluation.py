@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from modeling import evaluation
-from modeling.evaluation import judge
+from modeling.grading import evaluation
+from modeling.grading.evaluation import judge
 from service.bundle import Metric
 
 LAW = settings(deadline=None, max_examples=60)

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from sklearn.pipeline import make_pipeline
 
-from modeling import export, parity
-from modeling.dataset import NOTEBOOKS
+from modeling.exporting import export, parity
+from modeling.tables.dataset import NOTEBOOKS
 from service.errors import CellarError, DataError
 from service.files import sha256
 from service.inputs import Schema

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from modeling.form import Form, as_numbers, find_encoding, form_of
+from modeling.tables.form import Form, as_numbers, find_encoding, form_of
 from service.errors import DataError
 
 

@@ -9,7 +9,7 @@ import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from modeling import canonical, converters
+from modeling.exporting import canonical, converters
 
 
 def as_onnx(pipeline: Pipeline, width: int) -> Callable[[np.ndarray], np.ndarray]:

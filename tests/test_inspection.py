@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
-from modeling import inspection
+from modeling.learning import inspection
 
 DRAW = np.random.default_rng(0)
 X = pd.DataFrame({"area": DRAW.uniform(20, 300, 200), "floors": DRAW.integers(1, 5, 200).astype(float)})

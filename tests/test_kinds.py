@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modeling.form import Form
-from modeling.kinds import Column, as_iso, date_order, read_column, stray_text
+from modeling.tables.form import Form
+from modeling.tables.kinds import Column, as_iso, date_order, read_column, stray_text
 from service import dates
 from service.errors import DataError
 

@@ -71,7 +71,7 @@ def test_every_module_has_its_layer():
     assert {own(path) for path in SERVICE} - {"__init__"} == set.union(*LAYERS)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "notebooks" / "modeling").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks" / "modeling").rglob("*.py")), ids=lambda path: path.name)
 def test_modeling_knows_only_the_contract(path: Path):
     """What the notebooks share imports the bundle, its errors and how rows are read, nothing of the web or workshop."""
     names = {name.split(".")[0] for name in imports(path)}

@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modeling import columns, model_card
-from modeling.dataset import Card
+from modeling.grading import model_card
+from modeling.tables import columns
+from modeling.tables.dataset import Card
 from service import bundle, dates
 from service.bundle import Feature
 from service.model import load

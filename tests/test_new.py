@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 from test_any_table import TARGET, cells, write
 
-from modeling import dataset as tables
+from modeling.tables import dataset as tables
 from service.errors import CellarError
 from workshop.new import take_in
 

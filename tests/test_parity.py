@@ -10,7 +10,7 @@ from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifie
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
-from modeling import export, parity
+from modeling.exporting import export, parity
 from service.errors import DataError
 from service.model import load
 

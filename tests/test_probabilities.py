@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from modeling import bootstrap, probabilities
+from modeling.grading import bootstrap, probabilities
 
 WORDS = ["one", "two", "three", "four"]
 

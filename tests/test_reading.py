@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from modeling.form import HEAD, Form, find_form
-from modeling.reading import read_table
+from modeling.tables.form import HEAD, Form, find_form
+from modeling.tables.reading import read_table
 from service.errors import DataError
 
 LAW = settings(deadline=None, max_examples=80)

@@ -58,7 +58,7 @@ def test_another_table_or_card_is_another_run(house, table, end):
     assert found(house, table) == 0
 
 
-@pytest.mark.parametrize("name", ["02_train.ipynb", "modeling/split.py", "service/inputs.py"])
+@pytest.mark.parametrize("name", ["02_train.ipynb", "modeling/tables/split.py", "service/inputs.py"])
 def test_other_code_is_another_run(tmp_path, table, name):
     """A notebook, what it imports, and what that imports, count."""
     root = tmp_path / "root"
@@ -75,7 +75,12 @@ def test_other_code_is_another_run(tmp_path, table, name):
 def test_the_web_is_not_code_of_a_run():
     """What the notebooks run of the service is known by their imports: the application is no part of it."""
     names = {path.relative_to(NOTEBOOKS.parent).as_posix() for path in record.code_of(ALL)}
-    assert {"notebooks/modeling/split.py", "service/bundle.py", "service/errors.py", "service/onnx_file.py"} <= names
+    assert {
+        "notebooks/modeling/tables/split.py",
+        "service/bundle.py",
+        "service/errors.py",
+        "service/onnx_file.py",
+    } <= names
     assert not names & {"service/app.py", "workshop/execution.py"}
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modeling import dataset as tables
-from modeling import screening
+from modeling.tables import dataset as tables
+from modeling.tables import screening
 
 DRAW = np.random.default_rng(0)
 

@@ -6,8 +6,9 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.utils.validation import check_is_fitted
 
-from modeling import columns, export
-from modeling.served import as_estimator
+from modeling.exporting import export
+from modeling.grading.served import as_estimator
+from modeling.tables import columns
 from service.errors import InputError
 from service.model import load
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modeling import slices
+from modeling.grading import slices
 
 
 def test_the_worst_slice_beyond_doubt_comes_first():

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modeling import dataset as tables
-from modeling.split import held_out, row_hashes, untouched
+from modeling.tables import dataset as tables
+from modeling.tables.split import held_out, row_hashes, untouched
 from service.bundle import Split
 from service.errors import DataError
 

@@ -14,7 +14,7 @@ from sklearn.ensemble import (
 from sklearn.impute import SimpleImputer
 from test_converters import difference, fit, table
 
-from modeling import export, parity
+from modeling.exporting import export, parity
 from service.errors import DataError
 
 

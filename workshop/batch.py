@@ -14,9 +14,9 @@ import msgspec
 import pandas as pd
 from tqdm import tqdm
 
-from modeling.form import HEAD, MISSING_WORDS, Form, as_numbers, form_of
-from modeling.kinds import as_iso, date_order
-from modeling.reading import named
+from modeling.tables.form import HEAD, MISSING_WORDS, Form, as_numbers, form_of
+from modeling.tables.kinds import as_iso, date_order
+from modeling.tables.reading import named
 from service.bundle import Feature
 from service.errors import DataError, InputError, Problem
 from service.inputs import WARNED, Inputs

@@ -40,7 +40,7 @@ class Job(msgspec.Struct, frozen=True):
     @property
     def model(self) -> str:
         """What it publishes under; DataError if the table's name can be no model's."""
-        from modeling.dataset import slug
+        from modeling.tables.dataset import slug
 
         return self.given.get("model") or slug(self.data.stem)
 

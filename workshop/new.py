@@ -7,8 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
-from modeling.columns import left_out
-from modeling.dataset import Dataset, find, load
+from modeling.tables.columns import left_out
+from modeling.tables.dataset import Dataset, find, load
 from service import bundle
 from service.errors import DataError
 from service.files import replace_file

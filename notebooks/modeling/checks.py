@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pandas as pd
 
-from modeling.dataset import Dataset, check_target, told
+from modeling.tables.dataset import Dataset, check_target, told
 from service.bundle import Manifest
 from service.errors import DataError
 

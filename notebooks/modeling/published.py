@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pandas as pd
 
-from modeling.dataset import NOTEBOOKS
+from modeling.tables.dataset import NOTEBOOKS
 
 FILE = NOTEBOOKS.parent / "data" / "published.toml"
 TABLE_MIME = "application/vnd.cellar.table+json"

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from modeling.dataset import Dataset, brief, quoted, told
-from modeling.kinds import LEARNED, Column, is_date, is_number, is_truth, stray_text
+from modeling.tables.dataset import Dataset, brief, quoted, told
+from modeling.tables.kinds import LEARNED, Column, is_date, is_number, is_truth, stray_text
 from service import dates
 from service.bundle import Feature, Target
 from service.errors import DataError

@@ -13,13 +13,13 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from modeling.form import Form, as_numbers, find_form
-from modeling.kinds import Column, Kind, is_number, read_column, stray_text
-from modeling.reading import read_table
+from modeling.tables.form import Form, as_numbers, find_form
+from modeling.tables.kinds import Column, Kind, is_number, read_column, stray_text
+from modeling.tables.reading import read_table
 from service.errors import DataError
 from service.files import file_sha256
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent
+NOTEBOOKS = Path(__file__).resolve().parents[2]
 Task = Literal["classification", "regression"]
 
 MOST_CLASSES = 20

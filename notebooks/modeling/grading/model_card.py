@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from modeling.dataset import Card
+from modeling.tables.dataset import Card
 from service.bundle import Feature, Manifest, Metrics
 from service.values import limit
 

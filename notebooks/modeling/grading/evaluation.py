@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn import metrics as sk
 
-from modeling import bootstrap
-from modeling.dataset import Task
+from modeling.grading import bootstrap
+from modeling.tables.dataset import Task
 from service.bundle import Metric, Verdict
 
 Array = npt.NDArray[Any]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from modeling.graph import Graph
+from modeling.exporting.graph import Graph
 from service.errors import DataError
 
 LONGEST, DEEPEST = 300, 50

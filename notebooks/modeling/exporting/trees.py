@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from modeling.graph import ML, Graph, Tensor
+from modeling.exporting.graph import ML, Graph, Tensor
 from service.errors import DataError
 
 

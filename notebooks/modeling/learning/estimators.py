@@ -29,8 +29,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from modeling.dataset import Task
-from modeling.discriminant import RegularizedDiscriminantAnalysis
+from modeling.learning.discriminant import RegularizedDiscriminantAnalysis
+from modeling.tables.dataset import Task
 from service.errors import DataError
 
 AUTO = "auto"

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from modeling import canonical, converters
-from modeling.columns import as_sent
-from modeling.dataset import NOTEBOOKS
-from modeling.kinds import is_number
-from modeling.parity import TOLERANCE, check_parity, edge_rows, parity_rows
+from modeling.exporting import canonical, converters
+from modeling.exporting.parity import TOLERANCE, check_parity, edge_rows, parity_rows
+from modeling.tables.columns import as_sent
+from modeling.tables.dataset import NOTEBOOKS
+from modeling.tables.kinds import is_number
 from service.bundle import Feature, Golden, Value
 from service.errors import DataError
 from service.files import sha256

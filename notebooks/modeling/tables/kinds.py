@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from modeling.form import MISSING_WORDS, Form, as_numbers, is_doubtful
+from modeling.tables.form import MISSING_WORDS, Form, as_numbers, is_doubtful
 from service import dates
 from service.errors import DataError
 from service.values import TRUTH

@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, train_test
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from modeling.estimators import Family
+from modeling.learning.estimators import Family
 from service.errors import DataError
 
 Rows = npt.NDArray[np.intp]

@@ -20,9 +20,10 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
-from modeling import date_parts, derived, trees
-from modeling.discriminant import RegularizedDiscriminantAnalysis, quadratic_form
-from modeling.graph import Graph
+from modeling.exporting import trees
+from modeling.exporting.graph import Graph
+from modeling.learning import date_parts, derived
+from modeling.learning.discriminant import RegularizedDiscriminantAnalysis, quadratic_form
 from service.errors import DataError
 
 Convert = Callable[[Graph], None]

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from modeling.form import MISSING_WORDS
-from modeling.kinds import as_iso, is_date, is_number, looks_like_date
+from modeling.tables.form import MISSING_WORDS
+from modeling.tables.kinds import as_iso, is_date, is_number, looks_like_date
 from service import dates
 from service.bundle import Split
 from service.errors import DataError

@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
-from modeling.kinds import is_number
+from modeling.tables.kinds import is_number
 from service.bundle import Feature, Value
 from service.errors import DataError
 

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from modeling.dataset import Dataset, Task, quoted
-from modeling.kinds import is_date, is_number, is_truth
+from modeling.tables.dataset import Dataset, Task, quoted
+from modeling.tables.kinds import is_date, is_number, is_truth
 from service import dates
 
 DRAWN = 20_000

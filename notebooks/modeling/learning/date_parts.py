@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from modeling.graph import Graph
+from modeling.exporting.graph import Graph
 
 PARTS = ("day", "year", "month", "day of month", "weekday", "hour")
 """What is taken of a date: days since 1970-01-01, year, month 1 to 12, day 1 to 31, weekday 0 (Monday) to 6, hour."""

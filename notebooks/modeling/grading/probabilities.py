@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from modeling import bootstrap
+from modeling.grading import bootstrap
 from service.bundle import Label, Metric
 
 Array = npt.NDArray[Any]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from modeling.form import Form
+from modeling.tables.form import Form
 from service.errors import DataError
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
-from modeling.export import as_inputs
+from modeling.exporting.export import as_inputs
 from service.inputs import Inputs
 
 Array = npt.NDArray[Any]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from modeling.kinds import is_number
+from modeling.tables.kinds import is_number
 
 Array = npt.NDArray[Any]
 

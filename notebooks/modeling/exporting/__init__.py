@@ -1,0 +1,1 @@
+"""From a fitted pipeline to an ONNX file that answers the same."""

@@ -1,0 +1,1 @@
+"""How good the answers are: metrics, intervals, slices, the gate, the model card."""
