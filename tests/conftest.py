@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+# Two test processes whose libraries compute on two threads each wait for one another; the kernels compute on one too.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
