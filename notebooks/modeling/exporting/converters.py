@@ -38,6 +38,17 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 """What the layers of a network apply, by scikit-learn's names."""
 
 
+def derived_features(graph: Graph) -> None:
+    """Write the expressions of a `Derived`."""
+    columns, step = graph.read(), graph.step
+    graph.write(graph.stack(derived.evaluate(term, columns, step.names) for term in step.terms_))
+
+
+def parts_of_dates(graph: Graph) -> None:
+    """Write the calendar of `DateParts`; in 64 bits it is exact."""
+    graph.write(graph.stack(date_parts.all_parts(graph.read(), graph.step.timed_)).astype(np.float32))
+
+
 def standard_scaler(graph: Graph) -> None:
     """Write a `StandardScaler`; in 32 bits a mean much larger than the deviation would cost digits."""
     values = graph.read()
@@ -92,8 +103,8 @@ def transformed_target(graph: Graph) -> None:
 
 
 CONVERTERS: dict[type, Convert] = {
-    derived.Derived: derived.convert,
-    date_parts.DateParts: date_parts.convert,
+    derived.Derived: derived_features,
+    date_parts.DateParts: parts_of_dates,
     StandardScaler: standard_scaler,
     QuadraticDiscriminantAnalysis: quadratic_discriminant,
     RegularizedDiscriminantAnalysis: quadratic_discriminant,

@@ -9,8 +9,6 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from modeling.exporting.graph import Graph
-
 PARTS = ("day", "year", "month", "day of month", "weekday", "hour")
 """What is taken of a date: days since 1970-01-01, year, month 1 to 12, day 1 to 31, weekday 0 (Monday) to 6, hour."""
 
@@ -33,7 +31,7 @@ class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return the parts of the dates `X`, `[n, d]`."""
         check_is_fitted(self)
         days = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
-        return np.column_stack(_all_parts(days, self.timed_)).astype(np.float32).astype(np.float64)
+        return np.column_stack(all_parts(days, self.timed_)).astype(np.float32).astype(np.float64)
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
         """Return names such as `sold: month`."""
@@ -47,12 +45,7 @@ class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.array(named, dtype=object)
 
 
-def convert(graph: Graph) -> None:
-    """Write the ONNX graph of fitted `DateParts`, computed in 64 bits, where it is exact."""
-    graph.write(graph.stack(_all_parts(graph.read(), graph.step.timed_)).astype(np.float32))
-
-
-def _all_parts(days: Any, timed: list[bool]) -> list[Any]:
+def all_parts(days: Any, timed: list[bool]) -> list[Any]:
     """Return the parts of every column `[n]`, of numpy or of a graph that is being built."""
     return [part for at, has_time in enumerate(timed) for part in _chosen(_parts(days[:, at]), has_time)]
 

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from modeling.exporting.graph import Graph
 from service.errors import DataError
 
 LONGEST, DEEPEST = 300, 50
@@ -110,12 +109,6 @@ def parse(text: str, names: Sequence[str], others: Sequence[str] = ()) -> Term:
 def evaluate(term: Term, columns: Any, names: Sequence[str]) -> Any:
     """Return a term's value, `[n]` in 32 bits, for columns `[n, k]`: of numpy, or of a graph that is being built."""
     return _finite(_value(term, columns, names).astype(np.float32))
-
-
-def convert(graph: Graph) -> None:
-    """Write the ONNX graph of a fitted `Derived`, computed in 64 bits as scikit-learn's side is."""
-    columns = graph.read()
-    graph.write(graph.stack(evaluate(term, columns, graph.step.names) for term in graph.step.terms_))
 
 
 def _value(term: Term, columns: Any, names: Sequence[str]) -> Any:
