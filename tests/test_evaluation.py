@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
+from sklearn.dummy import DummyClassifier
 
 from modeling.grading import evaluation
 from modeling.grading.evaluation import judge
@@ -149,12 +150,12 @@ def test_the_gate_lets_pass(champion):
         ([59, 71, 48], "accuracy"),
         ([5] * 20, "accuracy"),
         ([66, 34], "accuracy"),
-        ([67, 33], "balanced_accuracy"),
-        ([45, 45, 5], "balanced_accuracy"),
-        ([95, 5], "balanced_accuracy"),
+        ([67, 33], "roc_auc"),
+        ([45, 45, 5], "roc_auc"),
+        ([95, 5], "roc_auc"),
     ],
 )
-def test_uneven_classes_are_graded_by_balanced_accuracy(counts, metric):
+def test_uneven_classes_are_graded_by_their_ranking(counts, metric):
     """One class with over two thirds of the rows, or one far below an equal share, changes the headline."""
     labels = np.repeat(np.arange(len(counts)), counts)
     assert evaluation.headline("classification", labels) == metric
@@ -188,10 +189,45 @@ def test_pairing_narrows_the_difference():
     random = np.random.default_rng(1)
     y = random.normal(size=200)
     shared = y + random.normal(size=200)
-    gain = evaluation.difference("regression", "mae", y, shared + 0.01, shared, seed=0)
+    gain = evaluation.compare("regression", "mae", y, shared + 0.01, shared, seed=0).gain
     alone = evaluation.with_intervals("regression", y, shared, seed=0)["mae"]
     assert gain.high - gain.low < (alone.high - alone.low) / 10
-    assert evaluation.difference("regression", "mae", y, shared, shared, seed=0).high == 0
+    assert evaluation.compare("regression", "mae", y, shared, shared, seed=0).gain.high == 0
+
+
+def test_rankings_are_compared_on_the_same_draws():
+    """Probabilities are compared by the area under the ROC curve, which a monotone change does not move."""
+    random = np.random.default_rng(2)
+    y = np.array(["no", "yes"])[(random.random(300) < 0.1).astype(int)]
+    sure = np.where(y == "yes", 0.3, 0.1) + random.normal(scale=0.1, size=300)
+    ours, same, coin = (np.stack([1 - p, p], axis=1) for p in (sure, sure / 2, np.full(300, 0.1)))
+    found = evaluation.compare("classification", "roc_auc", y, ours, same, 0, ["no", "yes"])
+    assert found.ours == found.theirs == pytest.approx(sk.roc_auc_score(y == "yes", sure))
+    assert (found.gain.low, found.gain.high) == (0, 0)
+    verdict = judge("classification", y, ours, coin, same, 3, metric="roc_auc", classes=["no", "yes"])
+    assert verdict.promote and "against the baseline's 0.500" in verdict.reasons[0]
+
+
+def test_answers_stand_in_the_order_of_the_classes():
+    """A champion that knows its classes in another order, or fewer, is read by their names."""
+    model = DummyClassifier(strategy="prior").fit([[0]] * 4, ["b", "b", "b", "a"])
+    found = evaluation.answers(model, [[0]], "roc_auc", ["b", "c", "a"])
+    assert found.tolist() == [[0.75, 0.0, 0.25]]
+    assert evaluation.answers(model, [[0]], "accuracy", ["b", "c", "a"]).tolist() == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("predicted", "metric", "told"),
+    [
+        (["a", "b"], "accuracy", ""),
+        (["a", "a"], "accuracy", "It never answers `b`:"),
+        (["a", "a"], "roc_auc", "The classes are uneven"),
+    ],
+)
+def test_what_metrics_of_classes_do_not_tell_is_remarked(predicted, metric, told):
+    """A class that is never answered is named, and why another metric leads."""
+    assert evaluation.remark(np.array(["a", "b"]), np.array(predicted), metric).startswith(told)
+    assert bool(evaluation.remark(np.array(["a", "b"]), np.array(predicted), metric)) == bool(told)
 
 
 def test_the_table_names_headline_and_units():
@@ -205,11 +241,13 @@ def test_the_table_names_headline_and_units():
 
 
 def test_a_scorer_is_asked_as_scikit_learn_asks():
-    """The metric of an estimator's predictions, as a function of estimator, rows and truth."""
-    from sklearn.dummy import DummyClassifier
-
+    """The metric of an estimator's predictions, as a function of estimator, rows and truth; the headline comes first."""
     dummy = DummyClassifier(strategy="constant", constant=0).fit([[0], [0]], [0, 1])
-    assert evaluation.scorer("classification", "accuracy")(dummy, [[0]] * 4, np.array([0, 0, 0, 1])) == 0.75
+    scorers = evaluation.scorers("classification", "roc_auc")
+    assert list(scorers) == ["roc_auc", "accuracy", "balanced_accuracy"]
+    y = np.array([0, 0, 0, 1])
+    assert [scorer(dummy, [[0]] * 4, y) for scorer in scorers.values()] == [0.5, 0.75, 0.5]
+    assert list(evaluation.scorers("regression", "r2")) == ["r2", "mae"]
 
 
 @pytest.mark.parametrize(

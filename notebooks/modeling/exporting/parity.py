@@ -19,6 +19,9 @@ from service.errors import DataError
 TOLERANCE = 1e-5
 """How far ONNX may be from scikit-learn: absolute for probabilities, times the target's spread for numbers."""
 
+COARSE = 0.01
+"""The largest share of the target's spread that rounding to 32 bits may take."""
+
 MOST_ROWS = 20_000
 """How many rows of a table parity is checked on, beside the edge rows."""
 
@@ -47,6 +50,20 @@ def edge_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]) 
     return pd.DataFrame(rows, columns=X.columns).astype(numbers).astype(dict.fromkeys(numbers, "float64"))
 
 
+def tolerance(spread: float, answers: npt.NDArray[Any]) -> float:
+    """Return how far answers may differ from these, `[n]` numbers in the target's unit; DataError if none would do.
+
+    They are numbers of 32 bits, which are the farther apart the larger they are.
+    """
+    rounding = 4 * float(np.spacing(np.abs(answers).max().astype(np.float32)))
+    if rounding > COARSE * spread:
+        raise DataError(
+            f"the target is so large, {np.abs(answers).max():.6g}, beside its standard deviation, {spread:.3g}, that "
+            "answers in 32 bits cannot tell its values apart: subtract a constant from it"
+        )
+    return TOLERANCE * spread + rounding
+
+
 def check_parity(model: bytes, pipeline: Pipeline, X: pd.DataFrame, spread: float = 1.0) -> float:
     """Return the largest difference between ONNX and scikit-learn over `X`; raise DataError if it is too large.
 
@@ -55,10 +72,11 @@ def check_parity(model: bytes, pipeline: Pipeline, X: pd.DataFrame, spread: floa
     """
     first, *rest = run(model, X)
     if not rest:
-        difference = float(np.abs(first.reshape(-1) - pipeline.predict(X)).max() / spread)
+        expected = pipeline.predict(X)
+        difference, allowed = float(np.abs(first.reshape(-1) - expected).max()), tolerance(spread, expected)
     else:
         expected = pipeline.predict_proba(X)
-        difference = float(np.abs(rest[0] - expected).max())
+        difference, allowed = float(np.abs(rest[0] - expected).max()), TOLERANCE
         best_two = np.sort(expected, axis=1)[:, -2:]
         clear = best_two[:, 1] - best_two[:, 0] > TOLERANCE
         if (first != pipeline.predict(X))[clear].any():
@@ -66,9 +84,9 @@ def check_parity(model: bytes, pipeline: Pipeline, X: pd.DataFrame, spread: floa
                 "the exported model gives other labels than scikit-learn, which happens where neighbours are equally "
                 "far: choose another `estimator`"
             )
-    if not difference <= TOLERANCE:
+    if not difference <= allowed:
         raise DataError(f"the exported model differs by {difference:.2g} from scikit-learn: choose another `estimator`")
-    return difference
+    return difference / spread
 
 
 def run(model: bytes, X: pd.DataFrame) -> list[npt.NDArray[Any]]:
