@@ -241,7 +241,7 @@ def test_the_table_names_headline_and_units():
 
 
 def test_a_scorer_is_asked_as_scikit_learn_asks():
-    """The metric of an estimator's predictions, as a function of estimator, rows and truth; the headline comes first."""
+    """Each metric of an estimator's answers is a function of estimator, rows and truth; the headline comes first."""
     dummy = DummyClassifier(strategy="constant", constant=0).fit([[0], [0]], [0, 1])
     scorers = evaluation.scorers("classification", "roc_auc")
     assert list(scorers) == ["roc_auc", "accuracy", "balanced_accuracy"]

@@ -25,6 +25,7 @@ COARSE = 0.01
 MOST_ROWS = 20_000
 """How many rows of a table parity is checked on, beside the edge rows."""
 
+MOST_EDGES = 8000
 MOST_THRESHOLDS = 2000
 """How many thresholds of a forest get edge rows."""
 
@@ -39,15 +40,24 @@ def parity_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]
 
 
 def edge_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]) -> pd.DataFrame:
-    """Return rows where a model is most likely to differ: extremes, missing values, and around tree thresholds."""
-    typical = {f.name: f.categories[0] if f.kind == "category" else _middle(X[f.name]) for f in features}
-    rows = [{**typical, feature.name: value} for feature in features for value in _edges(feature, X[feature.name])]
+    """Return rows where a model is most likely to differ: extremes, missing values, and around tree thresholds.
+
+    Each differs from a typical row in one value; of a table with thousands of columns at most `MOST_EDGES` are made.
+    """
     truths = {feature.name for feature in features if feature.kind == "boolean"}
+    changes = [(feature.name, value) for feature in features for value in _edges(feature, X[feature.name])]
     around = [(X.columns[column], value) for column, value in _around_thresholds(pipeline)]
     # A truth value is 0 or 1; what lies between is no row that anybody can send.
-    rows += [{**typical, name: value} for name, value in around if name not in truths]
-    numbers = {feature.name: "float32" for feature in features if feature.kind != "category"}
-    return pd.DataFrame(rows, columns=X.columns).astype(numbers).astype(dict.fromkeys(numbers, "float64"))
+    changes += [(name, value) for name, value in around if name not in truths]
+    changes = changes[:: 1 + len(changes) // MOST_EDGES]
+    typical = {f.name: f.categories[0] if f.kind == "category" else _middle(X[f.name]) for f in features}
+    columns: dict[str, npt.NDArray[Any]] = {
+        name: np.full(len(changes), value, dtype=object if isinstance(value, str) else np.float64)
+        for name, value in typical.items()
+    }
+    for row, (name, value) in enumerate(changes):
+        columns[name][row] = value if isinstance(value, str) else np.float32(value)
+    return pd.DataFrame(columns, columns=X.columns)
 
 
 def tolerance(spread: float, answers: npt.NDArray[Any]) -> float:

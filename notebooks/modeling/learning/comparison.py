@@ -142,7 +142,7 @@ def outlook(unseen: npt.NDArray[np.float64]) -> str:
     steps = unseen[-1] - unseen[-2]
     step, error = float(np.mean(steps)), float(np.std(steps, ddof=1) / np.sqrt(len(steps)))
     told = f"the last step of the learning curve is {step:+.3f}, give or take {2 * error:.3f}"
-    if not step == step:
+    if np.isnan(step):
         return "The learning curve could not be measured."
     if step > 2 * error:
         return f"More rows would help: {told}."
