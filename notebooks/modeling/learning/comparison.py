@@ -21,7 +21,7 @@ from service.errors import DataError
 
 Rows = npt.NDArray[np.intp]
 
-MOST_COMPARED = 20_000
+MOST_COMPARED = 10_000
 """More rows than these change the order of the families seldom and their time always."""
 
 DRAWS = 3
