@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from sklearn.metrics import ConfusionMatrixDisplay
 
 from modeling import plots
 
@@ -95,6 +96,24 @@ def test_no_panel_at_all():
     figure.subplots(2, 2)
     plots.finish_panels(figure)
     assert figure.axes == [] and figure.legends == []
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+@pytest.mark.parametrize("name", ["{}", "a very lo…me MMMM{}"])
+def test_a_confusion_matrix_is_drawn_whole(count, name):
+    """Whatever the names and however few the classes, title, names and labels lie within the figure."""
+    names = [name.format(at) for at in range(count)]
+    with mpl.rc_context():
+        plots.set_style()
+        figure = Figure(figsize=plots.matrix_size(names))
+        drawn = ConfusionMatrixDisplay(np.full((count, count), 1000), display_labels=names)
+        drawn.plot(ax=figure.subplots(), colorbar=False, xticks_rotation=90)
+        figure.suptitle("Confusion matrix, held-out rows")
+        figure.draw_without_rendering()
+        left, bottom, right, top = figure.get_tightbbox().extents
+    width, height = figure.get_size_inches()
+    assert 0 <= left < right <= width and 0 <= bottom < top <= height
+    assert drawn.ax_.get_window_extent().width > 0.3 * 100 * count
 
 
 def test_colours_differ_in_grey():

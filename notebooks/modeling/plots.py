@@ -85,6 +85,12 @@ def draw_dependence(
         axes.xaxis.set_major_formatter(FuncFormatter(lambda day, _: legible.value(day, kind)))
 
 
+def matrix_size(names: Sequence[str]) -> tuple[float, float]:
+    """Return width and height, in inches, of a square matrix with these names beside and below it, and a title."""
+    side = 1.2 + 0.42 * len(names) + 0.08 * max(map(len, names))
+    return max(side, 3.6), side + 0.2
+
+
 def finish_panels(figure: Figure) -> None:
     """Remove the panels where nothing was drawn, and give the others one legend if they draw several answers."""
     for axes in figure.axes:
