@@ -67,6 +67,25 @@ def test_rows_that_are_covered_anyway_count():
     assert conformal.measure(scores, np.ones(100, dtype=bool), 0.5, seed=0, halves=5).mean == 1
 
 
+def test_a_class_that_is_hardly_covered_is_found():
+    """Sets that hold as asked over all rows may miss nearly every row of a rare class: it is told with its share."""
+    random = np.random.default_rng(3)
+    y = np.array(["no"] * 950 + ["yes"] * 50, dtype=object)
+    scores = np.where(y == "yes", random.uniform(0.8, 1, 1000), random.uniform(0, 0.3, 1000))
+    found = conformal.measure(scores, np.zeros(1000, dtype=bool), 0.9, seed=0, labels=y)
+    assert found.mean == pytest.approx(0.9, abs=0.02)
+    assert list(found.short) == ["yes"] and found.short["yes"] < 0.05
+    assert "; of class `yes` only 0%." in conformal.sentence(found)
+
+
+def test_classes_that_are_covered_alike_are_not_named():
+    """Where coverage differs by chance alone, no class is called short, and nothing is said."""
+    random = np.random.default_rng(4)
+    y = random.integers(0, 3, 600)
+    found = conformal.measure(random.uniform(size=600), np.zeros(600, dtype=bool), 0.9, seed=0, labels=y)
+    assert found.short == {} and "of class" not in conformal.sentence(found)
+
+
 @pytest.mark.parametrize(("rows", "coverage"), [(0, 0.9), (17, 0.9), (18, 0.95), (1, 0.5)])
 def test_too_few_rows_measure_nothing(rows, coverage):
     """Where a half cannot promise the coverage there is nothing to measure."""
@@ -110,6 +129,8 @@ def test_what_is_promised_is_said():
     none = np.array([])
     assert "is 36 km wide" in conformal.promise(kept, 0.9, none, 0, "km")
     assert "is 36 wide for every row" in conformal.promise(kept, 0.9, none, 0, "")
+    dear = conformal.calibrate(np.arange(1.0, 20) * 2835.5)
+    assert "is 102,078 EUR wide" in conformal.promise(dear, 0.9, none, 0, "EUR")
     assert conformal.promise(kept, 0.9, np.array([1, 2]), 3, "").endswith("have 1.50 classes on average.")
     assert "too much alike to leave one out" in conformal.promise(kept, 0.9, np.array([3, 3]), 3, "")
     assert conformal.promise(kept, 0.99, none, 0, "").startswith("19 usable held-out rows are too few")
@@ -124,6 +145,15 @@ def test_what_was_measured_is_said():
         "(mean of 200 halves, standard deviation 3.4%)."
     )
     assert "too few to measure" in conformal.sentence(None)
+
+
+def test_of_many_short_classes_the_worst_are_named():
+    """Three are named in their order, the others counted, and a name cannot break out of the sentence."""
+    short = {"a`b": 0.1, "c": 0.2, "d": 0.3, "e": 0.4, "f": 0.5}
+    told = conformal.sentence(conformal.Coverage(0.9, 0.01, 200, 113, short))
+    assert told.endswith(
+        "; of class `a'b` only 10%; of class `c` only 20%; of class `d` only 30%; and 2 more classes are short."
+    )
 
 
 @pytest.mark.parametrize("coverage", [0.0, 1.0, 90.0, -1.0, float("nan")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import nbformat
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from outside import outside
+from PIL import Image
 
 from service.registry import Registry
 from workshop import reports
@@ -37,9 +41,6 @@ def browser() -> Iterator[Browser]:
 
 def picture() -> str:
     """Draw a figure and return it as a notebook keeps it."""
-    import base64
-    import io
-
     figure = Figure(figsize=(9, 4))
     figure.subplots().plot([1, 3, 2])
     file = io.BytesIO()
@@ -124,6 +125,49 @@ def test_pictures_are_shown(look, width):
     assert len(shown) == 1
     for complete, natural, right, alt in shown:
         assert complete and natural > 100 and right <= width and alt
+
+
+def shades(page, selector: str) -> tuple[int, int]:
+    """Return how dark, of 255, the left and the right edge of an element are, in the middle of its values."""
+    shot = Image.open(io.BytesIO(page.locator(selector).first.screenshot())).convert("L")
+    return tuple(255 - int(np.median(shot.crop((x, 0, x + 2, shot.height)))) for x in (0, shot.width - 2))
+
+
+@pytest.mark.parametrize("selector", [".output_png", ".output_html"])
+def test_a_shadow_says_that_there_is_more(look, selector):
+    """On a phone a figure and a wide table are shaded where they go on, and no longer where they end."""
+    page, *_ = look("wine/1/01_explore.html", 390)
+    left, right = shades(page, selector)
+    assert left == 0 and right > 20
+    page.eval_on_selector(selector, "one => one.scrollLeft = one.scrollWidth")
+    left, right = shades(page, selector)
+    assert left > 20 and right == 0
+
+
+def test_what_fits_has_no_shadow(look):
+    """On a wide screen the whole figure is seen, and nothing hints at more."""
+    page, *_ = look("wine/1/01_explore.html", 1280)
+    assert shades(page, ".output_png") == (0, 0)
+
+
+def test_a_figure_stays_legible_on_a_phone(look):
+    """It is never shown at less than half of its size."""
+    page, *_ = look("wine/1/01_explore.html", 390)
+    width, natural = page.eval_on_selector(".output_png img", "one => [one.width, one.naturalWidth]")
+    assert width >= natural / 2
+
+
+def test_the_index_is_a_list_on_a_phone(look):
+    """Everything said of a version is seen at once, each statement beside its name."""
+    page, *_ = look("index.html", 390)
+    cells = page.eval_on_selector_all(
+        "tbody td", "all => all.map(one => [one.dataset.label, one.getBoundingClientRect().right, one.scrollWidth])"
+    )
+    assert {label for label, *_ in cells} == {"estimator", "metric", "trained on", "when", "gate"}
+    assert all(right <= 390 and inside <= 390 for _, right, inside in cells)
+    assert page.locator("tbody th").first.inner_text().startswith("version 1")
+    heights = page.eval_on_selector_all("tbody td", "all => all.map(one => one.clientHeight)")
+    assert max(heights) < 300
 
 
 def test_code_opens_on_a_click(look):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import warnings
 
 import matplotlib as mpl
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from sklearn.metrics import ConfusionMatrixDisplay
 
 from modeling import plots
 
@@ -38,24 +40,80 @@ def test_some_rows_are_drawn_once_and_in_order(count, most, seed):
     "values", [np.array([1.0, 2.0, 5.0]), np.array(["u", "v", "a very long category"], dtype=object)]
 )
 def test_dependence_is_told_apart_without_colour(values):
-    """Each answer has a line, or a mark over categories, of its own, and a legend where there are several."""
+    """Each answer has a line, or a mark over categories, of its own."""
     axes = Figure().subplots()
     plots.draw_dependence(axes, values, np.arange(9.0).reshape(3, 3), ["one", "two", "three"])
     looks = {(line.get_linestyle(), line.get_marker()) for line in axes.lines}
-    assert len(axes.lines) == len(looks) == 3
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["one", "two", "three"]
+    assert len(axes.lines) == len(looks) == 3 and axes.get_legend() is None
     if values.dtype == object:
         assert [tick.get_text() for tick in axes.get_xticklabels()] == ["u", "v", plots.short(values[2], 12)]
 
 
-def test_one_answer_needs_no_legend():
-    """A regression has one line, and more classes than looks are cut off."""
+def test_more_classes_than_looks_are_cut_off():
+    """No two answers are drawn alike."""
     axes = Figure().subplots()
-    plots.draw_dependence(axes, np.array([1.0, 2.0]), np.ones((1, 2)), ["price"])
-    assert axes.get_legend() is None
-    many = Figure().subplots()
-    plots.draw_dependence(many, np.array([1.0, 2.0]), np.ones((9, 2)), list(range(9)))
-    assert len(many.lines) == len(plots.LINES)
+    plots.draw_dependence(axes, np.array([1.0, 2.0]), np.ones((9, 2)), list(range(9)))
+    assert len(axes.lines) == len(plots.LINES)
+
+
+@pytest.mark.parametrize("days", [[19400.0, 19500.0, 19700.0], [19400.0, 19400.5, 19401.25], [19400.0]])
+def test_dates_are_told_on_the_axis(days):
+    """Over dates a few ticks say dates, to the minute where they lie close together, each a different one."""
+    figure = Figure()
+    axes = figure.subplots()
+    plots.draw_dependence(axes, np.array(days), np.ones((1, len(days))), ["yes"], "date")
+    ticks = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert 1 <= len(ticks) <= 6 and len(set(ticks)) == len(ticks)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d( \d\d:\d\d)?", tick) for tick in ticks)
+
+
+def test_truth_values_are_two_dots():
+    """Over truth values there is no line between, and the ticks are words."""
+    axes = Figure().subplots()
+    plots.draw_dependence(axes, np.array([0.0, 1.0]), np.ones((1, 2)), ["yes"], "boolean")
+    assert axes.lines[0].get_linestyle() == "None"
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["false", "true"]
+
+
+@pytest.mark.parametrize("answers", [["price"], ["one", "two", "three"]])
+def test_panels_share_one_legend(answers):
+    """One legend stands outside of all panels, none where there is one answer; panels without a curve are gone."""
+    figure = Figure(layout="constrained")
+    for axes in figure.subplots(2, 2).flat[:3]:
+        plots.draw_dependence(axes, np.array([1.0, 2.0]), np.ones((len(answers), 2)), answers)
+    plots.finish_panels(figure)
+    figure.draw_without_rendering()
+    assert len(figure.axes) == 3
+    named = [[text.get_text() for text in legend.get_texts()] for legend in figure.legends]
+    assert named == ([answers] if len(answers) > 1 else [])
+    for legend in figure.legends:
+        assert not any(legend.get_window_extent().overlaps(axes.get_tightbbox()) for axes in figure.axes)
+
+
+def test_no_panel_at_all():
+    """Where nothing could be drawn there is no legend."""
+    figure = Figure()
+    figure.subplots(2, 2)
+    plots.finish_panels(figure)
+    assert figure.axes == [] and figure.legends == []
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+@pytest.mark.parametrize("name", ["{}", "a very lo…me MMMM{}"])
+def test_a_confusion_matrix_is_drawn_whole(count, name):
+    """Whatever the names and however few the classes, title, names and labels lie within the figure."""
+    names = [name.format(at) for at in range(count)]
+    with mpl.rc_context():
+        plots.set_style()
+        figure = Figure(figsize=plots.matrix_size(names))
+        drawn = ConfusionMatrixDisplay(np.full((count, count), 1000), display_labels=names)
+        drawn.plot(ax=figure.subplots(), colorbar=False, xticks_rotation=90)
+        figure.suptitle("Confusion matrix, held-out rows")
+        figure.draw_without_rendering()
+        left, bottom, right, top = figure.get_tightbbox().extents
+    width, height = figure.get_size_inches()
+    assert 0 <= left < right <= width and 0 <= bottom < top <= height
+    assert drawn.ax_.get_window_extent().width > 0.3 * 100 * count
 
 
 def test_colours_differ_in_grey():

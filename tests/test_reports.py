@@ -122,6 +122,17 @@ def test_columns_of_numbers_are_aligned(tmp_path):
     assert marked == ["a", "1.5", "NaN"]
 
 
+def test_columns_of_short_texts_take_little_room(tmp_path):
+    """A column of classes or dates stays on one line; one with a long text somewhere may wrap."""
+    table = (
+        "<table><tr><th>row</th><th>true</th><th>plan</th></tr>"
+        "<tr><th>5</th><td>2023-09-29</td><td>family and friends</td></tr></table>"
+    )
+    soup = page(tmp_path, shown(text_html=table))
+    marked = [cell.text for cell in soup.find("table").find_all(["th", "td"]) if "short" in cell.get("class", [])]
+    assert marked == ["row", "true", "5", "2023-09-29"]
+
+
 def test_index_lists_the_newest_first(houses_artifacts, trained_houses, tmp_path):
     """Each model's published versions with estimator, metric, interval, rows and the gate's words; champions marked."""
     (tmp_path / "houses" / "1").mkdir(parents=True)
@@ -132,7 +143,7 @@ def test_index_lists_the_newest_first(houses_artifacts, trained_houses, tmp_path
     assert [h.text for h in soup("h2")] == ["houses", "prices"]
     assert [a["href"] for a in soup("a")] == ["houses/1/03_evaluate.html"]
     row = [cell.text.strip() for cell in soup.find("tbody").find_all(["th", "td"])]
-    assert row[:2] == ["1 champion", "logistic regression"]
+    assert row[:2] == ["version 1 champion", "logistic regression"]
     assert re.fullmatch(r"accuracy \d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)", row[2]) and re.fullmatch(
         r"\d+ of 160 rows", row[3]
     )

@@ -80,3 +80,13 @@ def test_only_what_is_worse_beyond_doubt_is_named():
     right = np.zeros(30, dtype=bool)
     told = slices.worst(slices.measure(pd.DataFrame({"k": ["a"] * 10 + ["b"] * 20}), right), right)
     assert told == "no slice of 5 rows or more does worse beyond its interval"
+
+
+def test_dates_and_truth_values_are_told_as_such():
+    """A quarter of dates is named by dates, a part of truth values by the word, and large errors by whole numbers."""
+    X = pd.DataFrame({"seen": np.arange(19400.0, 19440.0), "paid": [0.0, 1.0] * 20})
+    errors = np.linspace(20_000, 30_000, 40)
+    found = slices.measure(X, errors, kinds={"seen": "date", "paid": "boolean"})
+    assert set(found.loc[found["feature"] == "paid", "slice"]) == {"true", "false"}
+    assert "2023-02-12 to 2023-02-21" in set(found["slice"])
+    assert slices.sentence(found, errors, "mean absolute error").startswith("The mean absolute error is 25,000 over")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from service.registry import Registry
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 STYLE = re.compile(r"<style\b.*?</style>", re.DOTALL)
 NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?%?|NaN|nan|inf|")
+SHORT = 12
+"""Texts of no more letters stay on one line."""
 TAGS = (
     "a b strong em i code pre p br hr div span ul ol li blockquote h1 h2 h3 h4 h5 h6 dl dt dd sub sup "
     "table thead tbody tfoot tr th td caption"
@@ -72,7 +74,7 @@ def exporter() -> Any:
 def _clean(element: Any) -> str:
     """Return HTML without anything that could run or load: names and categories come from anybody's table.
 
-    nbconvert's own filter knows no headings and breaks tables; columns of numbers are marked for the style.
+    nbconvert's own filter knows no headings and breaks tables; a column's kind is marked for the style.
     """
     import bleach
     from bs4 import BeautifulSoup
@@ -85,8 +87,15 @@ def _clean(element: Any) -> str:
     for table in soup.find_all("table"):
         rows = [row.find_all(["th", "td"]) for row in table.find_all("tr")]
         for cells in zip(*rows, strict=False):
-            body = [cell for cell in cells if cell.name == "td"]
-            if body and all(NUMBER.fullmatch(cell.text.strip()) for cell in body):
-                for cell in cells:
-                    cell["class"] = ["number"]
+            kind = _kind(cells)
+            for cell in cells if kind else ():
+                cell["class"] = [kind]
     return soup.decode()
+
+
+def _kind(cells: Sequence[Any]) -> str:
+    """Return how a column's cells are set: as `number`, as `short` texts that need no room to wrap, or "" as others."""
+    body = [cell.text.strip() for cell in cells if cell.name == "td"]
+    if body and all(NUMBER.fullmatch(text) for text in body):
+        return "number"
+    return "short" if all(len(text) <= SHORT for text in body or [cell.text.strip() for cell in cells]) else ""

@@ -14,6 +14,9 @@ from cycler import cycler
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from modeling import legible
 
 Array = npt.NDArray[Any]
 
@@ -62,19 +65,40 @@ def some(count: int, seed: int, most: int = MOST_POINTS) -> npt.NDArray[np.intp]
 
 
 def draw_dependence(
-    axes: Axes, values: npt.NDArray[Any], averages: npt.NDArray[Any], answers: Sequence[object]
+    axes: Axes,
+    values: npt.NDArray[Any],
+    averages: npt.NDArray[Any],
+    answers: Sequence[object],
+    kind: str = "number",
 ) -> None:
-    """Draw mean answers `[answers, values]` over a feature's values: lines over numbers, dots over categories."""
-    text = values.dtype == object
+    """Draw mean answers `[answers, values]` over a feature's values: lines over numbers and dates, else dots."""
+    text = values.dtype == object or kind == "boolean"
     places = np.arange(len(values)) if text else values
     for at, (answer, average) in enumerate(zip(answers[: len(LINES)], averages, strict=False)):
         look = {"linestyle": "", "marker": "os^Dv"[at]} if text else {"linestyle": LINES[at]}
         axes.plot(places, average, color=COLOURS[at], label=short(answer), **look)
     if text:
-        axes.set_xticks(places, [short(value, 12) for value in values], rotation=30, ha="right")
+        axes.set_xticks(places, [short(legible.value(value, kind), 12) for value in values], rotation=30, ha="right")
         axes.set_xlim(-0.5, len(values) - 0.5)
-    if len(answers) > 1:
-        axes.legend()
+    elif kind == "date":
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda day, _: legible.value(day, kind)))
+
+
+def matrix_size(names: Sequence[str]) -> tuple[float, float]:
+    """Return width and height, in inches, of a square matrix with these names beside and below it, and a title."""
+    side = 1.2 + 0.42 * len(names) + 0.08 * max(map(len, names))
+    return max(side, 3.6), side + 0.2
+
+
+def finish_panels(figure: Figure) -> None:
+    """Remove the panels where nothing was drawn, and give the others one legend if they draw several answers."""
+    for axes in figure.axes:
+        if not axes.has_data():
+            axes.remove()
+    found, names = figure.axes[0].get_legend_handles_labels() if figure.axes else ([], [])
+    if len(found) > 1:
+        figure.legend(found, names, loc="outside lower center", ncols=min(len(found), 3))
 
 
 def show(figure: Figure, alt: str) -> None:

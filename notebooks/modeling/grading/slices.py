@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from modeling import legible
 from modeling.tables.kinds import is_number
 
 Array = npt.NDArray[Any]
@@ -20,17 +21,20 @@ FEWEST = 5
 QUANTILES = 4
 
 
-def measure(X: pd.DataFrame, errors: Array, labels: Sequence[str] = ()) -> pd.DataFrame:
+def measure(
+    X: pd.DataFrame, errors: Array, labels: Sequence[str] = (), kinds: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """Return every slice of five rows or more: feature, slice, rows, mean error, and its 95 % interval.
 
-    `errors[n]` is True for a wrong class, or by how much a number was missed; `labels` are texts for X's columns.
+    `errors[n]` is True for a wrong class, or by how much a number was missed; `labels` are texts for X's columns,
+    `kinds` says which of them hold dates and truth values.
     The slices that are worst beyond doubt come first: ordered by the lower end of the interval, few rows weigh less.
     """
     columns = ["feature", "slice", "rows", "error", "from", "to"]
     found = [
         (label, told, len(rows), *mean_interval(errors[rows]))
         for name, label in zip(X.columns, labels or X.columns, strict=True)
-        for told, rows in _parts(X[name])
+        for told, rows in _parts(X[name], (kinds or {}).get(name, "number"))
         if FEWEST <= len(rows) < len(X)
     ]
     return pd.DataFrame(found, columns=columns).sort_values("from", ascending=False, ignore_index=True)
@@ -51,9 +55,9 @@ def sentence(parts: pd.DataFrame, errors: Array, what: str) -> str:
     """Return how many slices do worse than the whole beyond their interval, and how many would by chance alone."""
     worse = int((parts["from"] > errors.mean()).sum())
     return (
-        f"The {what} is {errors.mean():.3g} over all {len(errors)} rows. Of {len(parts)} slices of {FEWEST} rows "
-        f"or more, {worse} do worse beyond their interval; chance alone would make about {0.025 * len(parts):.1f} "
-        "look so."
+        f"The {what} is {legible.number(errors.mean())} over all {len(errors)} rows. "
+        f"Of {len(parts)} slices of {FEWEST} rows or more, {worse} do worse beyond their interval; "
+        f"chance alone would make about {0.025 * len(parts):.1f} look so."
     )
 
 
@@ -64,25 +68,22 @@ def worst(parts: pd.DataFrame, errors: Array, most: int = 3) -> str:
     return "; ".join(named) or f"no slice of {FEWEST} rows or more does worse beyond its interval"
 
 
-def _parts(values: pd.Series) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
+def _parts(values: pd.Series, kind: str) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
     """Yield each part of a column, its name and its row numbers: quarters of numbers, else values."""
     if is_number(values) and values.nunique() > QUANTILES:
         parts = pd.qcut(values, QUANTILES, duplicates="drop")
         codes = np.asarray(parts.cat.codes)
         present = values.groupby(codes).agg(["min", "max"])
-        names = {code: _range(low, high) for code, low, high in present.itertuples() if code >= 0}
+        names = {code: _range(low, high, kind) for code, low, high in present.itertuples() if code >= 0}
     else:
         codes, categories = pd.factorize(values.where(values != ""), sort=True)
-        names = {code: _told(category) for code, category in enumerate(categories)}
+        names = {code: legible.value(category, kind) for code, category in enumerate(categories)}
     order = np.argsort(codes, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
         if len(rows):
             yield names.get(codes[rows[0]], "missing"), rows
 
 
-def _range(low: float, high: float) -> str:
-    return _told(low) if low == high else f"{_told(low)} to {_told(high)}"
-
-
-def _told(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:.6g}"
+def _range(low: float, high: float, kind: str) -> str:
+    first, last = legible.value(low, kind), legible.value(high, kind)
+    return first if first == last else f"{first} to {last}"
