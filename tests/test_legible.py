@@ -66,6 +66,22 @@ def test_values_are_told_by_their_kind(given, kind, told):
     assert legible.value(given, kind) == told
 
 
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [
+        (pd.Series([False]), "false"),
+        (pd.Series([True], dtype="boolean"), "true"),
+        (pd.Series(pd.to_datetime(["2024-05-01"])), "2024-05-01"),
+        (pd.Series(pd.to_datetime(["2024-05-01 10:30"])), "2024-05-01 10:30:00"),
+        (pd.Series(["False"]), "False"),
+        (pd.Series([14.23]), "14.23"),
+    ],
+)
+def test_cells_of_a_table_are_told(column, told):
+    """Truth values are words, a date has no midnight, and texts stay as they are."""
+    assert legible.cell(next(iter(column))) == told
+
+
 def test_a_table_shows_each_column_in_its_way():
     """By their kind or their size columns become texts; others keep their numbers, rounded, and the table is left."""
     frame = pd.DataFrame(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from service import dates
@@ -39,6 +40,11 @@ def value(found: Any, kind: str) -> str:
     if kind == "date":
         return dates.text(round(found * MINUTES) / MINUTES).replace("T", " ")[:16]
     return found if isinstance(found, str) else number(found, 6)
+
+
+def cell(found: Any) -> str:
+    """Return a value of a table as it was read, a date or a truth value among them, as text."""
+    return str(found).lower() if isinstance(found, (bool, np.bool_)) else str(found).removesuffix(" 00:00:00")
 
 
 def table(frame: pd.DataFrame, kinds: Mapping[str, str] | None = None) -> pd.DataFrame:
