@@ -48,15 +48,20 @@ def cell(found: Any) -> str:
 
 
 def table(frame: pd.DataFrame, kinds: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Return a table to show: columns of large or small numbers, of dates and truth values by their `kinds` as texts.
+    """Return a table to show: dates and truth values by their `kinds`, and large, small or whole numbers, as texts.
 
-    Other numbers are rounded to three decimals.
+    The numbers of other columns are rounded to three decimals.
     """
     shown = frame.round(3)
     for at, name in enumerate(frame.columns):
         kind, column = (kinds or {}).get(name, "number"), frame.iloc[:, at]
         if kind in ("date", "boolean"):
             shown.isetitem(at, [value(one, kind) for one in column])
-        elif pd.api.types.is_float_dtype(column) and not SMALL <= column.abs().max() < SEPARATED:
+        elif pd.api.types.is_float_dtype(column) and not _reads_well(column):
             shown.isetitem(at, column.map(number, na_action="ignore").to_numpy())
     return shown
+
+
+def _reads_well(column: pd.Series) -> bool:
+    """Whether three decimals suit all of a column's numbers."""
+    return bool(SMALL <= column.abs().max() < SEPARATED and (column.dropna() % 1 != 0).any())
