@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -29,16 +30,23 @@ def twelve(draw: np.random.Generator) -> pd.DataFrame:
 
 
 def rare(draw: np.random.Generator) -> pd.DataFrame:
-    """Two classes of which one is rare, and a category with many values."""
+    """Two classes of which one is rare, a category with many values, a date and a truth value."""
     table = pd.DataFrame({"a": draw.normal(size=600).round(3), "kind": draw.choice([f"k{n}" for n in range(40)], 600)})
     table["y"] = np.where(table["a"] + draw.normal(size=600) * 0.3 > 1.5, "yes", "no")
-    return table
+    table["seen"] = (pd.Timestamp("2023-05-01") + pd.to_timedelta(draw.integers(0, 300, 600), "D")).strftime("%Y-%m-%d")
+    return table.assign(paid=draw.choice(["true", "false"], 600))
 
 
 def tiny(draw: np.random.Generator) -> pd.DataFrame:
     """A few rows, a feature that is hardly ever there, and one number to predict."""
     table = pd.DataFrame({"x": draw.normal(size=22).round(2), "seldom": [1.0, 2.0, 4.0] + [None] * 19})
     return table.assign(y=(table["x"] * 2 + draw.normal(size=22)).round(2))
+
+
+def wide(draw: np.random.Generator) -> pd.DataFrame:
+    """More columns than a reader goes through, all of a kind but one and the target."""
+    table = pd.DataFrame(draw.normal(size=(60, 60)).round(3), columns=[f"x{n}" for n in range(60)])
+    return table.assign(side=draw.choice(["left", "right"], 60), y=draw.normal(size=60).round(3))
 
 
 KINDS = {"twelve": (twelve, "logistic_regression"), "rare": (rare, "logistic_regression"), "tiny": (tiny, "ridge")}
@@ -52,7 +60,8 @@ def house(tmp_path_factory, houses_csv) -> House:
     for name, (make, estimator) in KINDS.items():
         make(np.random.default_rng(0)).to_csv(folder / f"{name}.csv", index=False)
         jobs.append(Job(folder / f"{name}.csv", {"target": "y", "estimator": estimator, "folds": 2}))
-    return run(folder, *jobs)
+    wide(np.random.default_rng(0)).to_csv(folder / "wide.csv", index=False)
+    return run(folder, *jobs, Job(folder / "wide.csv", {"target": "y"}, ("01_explore",)))
 
 
 def document(house: House, name: str) -> list[dict]:
@@ -80,9 +89,23 @@ def test_it_is_evaluated_without_a_murmur(house, name):
     assert all(len(out["metadata"]["image/png"]["alt"]) > 20 for out in pictures)
 
 
+def test_dates_and_truth_values_are_shown_as_such(house):
+    """Slices and wrong rows tell dates and words, and nowhere days since 1970."""
+    tables = " ".join(table.text for table in house.page("rare", "1", "03_evaluate.html")("table"))
+    assert re.search(r"seen\s+2023-\d\d-\d\d to 202[34]-\d\d-\d\d\s", tables) and re.search(r"paid\s+true\s", tables)
+    assert not re.search(r"\b19[4-9]\d\d\b", tables)
+
+
+def test_of_many_columns_those_that_differ_are_listed(house):
+    """How many there are of each kind is told, and the list holds what is not of the usual one."""
+    page = house.page("wide", "explored", "01_explore.html")
+    assert "62 columns: 61 of the kind number, 1 of the kind category." in page.text
+    assert [row.th.text for row in page.find("table").tbody("tr")] == ["side"]
+
+
 @pytest.mark.parametrize(("name", "headline"), [("twelve", "accuracy"), ("rare", "roc_auc"), ("tiny", "r2")])
 def test_the_headline_fits_the_table(house, name, headline):
-    """Uneven classes are listed and judged by balanced accuracy, and the report says so."""
+    """Uneven classes are listed and judged by their ranking, and the report says so."""
     found = metrics(house, name)
     assert found.headline == headline and found.held_out.keys() == found.baseline.keys()
     told = "The classes are uneven" in json.dumps(document(house, name))

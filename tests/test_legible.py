@@ -66,6 +66,22 @@ def test_values_are_told_by_their_kind(given, kind, told):
     assert legible.value(given, kind) == told
 
 
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [
+        (pd.Series([False]), "false"),
+        (pd.Series([True], dtype="boolean"), "true"),
+        (pd.Series(pd.to_datetime(["2024-05-01"])), "2024-05-01"),
+        (pd.Series(pd.to_datetime(["2024-05-01 10:30"])), "2024-05-01 10:30:00"),
+        (pd.Series(["False"]), "False"),
+        (pd.Series([14.23]), "14.23"),
+    ],
+)
+def test_cells_of_a_table_are_told(column, told):
+    """Truth values are words, a date has no midnight, and texts stay as they are."""
+    assert legible.cell(next(iter(column))) == told
+
+
 def test_a_table_shows_each_column_in_its_way():
     """By their kind or their size columns become texts; others keep their numbers, rounded, and the table is left."""
     frame = pd.DataFrame(
@@ -75,6 +91,7 @@ def test_a_table_shows_each_column_in_its_way():
             "price": [25835.821, 12.5],
             "tiny": [1.234567e-4, np.nan],
             "share": [0.12345, np.nan],
+            "visits": [6.0, np.nan],
             "rows": [123456, 7],
             "class": ["a", "b"],
         },
@@ -85,12 +102,13 @@ def test_a_table_shows_each_column_in_its_way():
     assert shown["seen"].tolist() == ["2023-09-29", "missing"] and shown["paid"].tolist() == ["true", "false"]
     assert shown["price"].tolist() == ["25,836", "12.5"] and shown["tiny"].iloc[0] == "0.000123"
     assert shown["tiny"].isna().tolist() == [False, True] and shown["share"].iloc[0] == 0.123
+    assert shown["visits"].iloc[0] == "6" and pd.isna(shown["visits"].iloc[1])
     assert shown["rows"].tolist() == [123456, 7] and shown.index.tolist() == [5, 9]
     pd.testing.assert_frame_equal(frame, kept)
 
 
 def test_columns_of_one_name_and_no_rows_are_shown():
     """A feature may be called like a column of the table, and there may be nothing to show."""
-    twice = pd.DataFrame([[1.0, 20000.0]], columns=["true", "true"])
-    assert legible.table(twice).iloc[0].tolist() == [1.0, "20,000"]
+    twice = pd.DataFrame([[1.5, 20000.0]], columns=["true", "true"])
+    assert legible.table(twice).iloc[0].tolist() == [1.5, "20,000"]
     assert legible.table(twice.iloc[:0], {"true": "date"}).shape == (0, 2)

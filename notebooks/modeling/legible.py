@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from service import dates
@@ -41,16 +42,26 @@ def value(found: Any, kind: str) -> str:
     return found if isinstance(found, str) else number(found, 6)
 
 
-def table(frame: pd.DataFrame, kinds: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Return a table to show: columns of large or small numbers, of dates and truth values by their `kinds` as texts.
+def cell(found: Any) -> str:
+    """Return a value of a table as it was read, a date or a truth value among them, as text."""
+    return str(found).lower() if isinstance(found, (bool, np.bool_)) else str(found).removesuffix(" 00:00:00")
 
-    Other numbers are rounded to three decimals.
+
+def table(frame: pd.DataFrame, kinds: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Return a table to show: dates and truth values by their `kinds`, and large, small or whole numbers, as texts.
+
+    The numbers of other columns are rounded to three decimals.
     """
     shown = frame.round(3)
     for at, name in enumerate(frame.columns):
         kind, column = (kinds or {}).get(name, "number"), frame.iloc[:, at]
         if kind in ("date", "boolean"):
             shown.isetitem(at, [value(one, kind) for one in column])
-        elif pd.api.types.is_float_dtype(column) and not SMALL <= column.abs().max() < SEPARATED:
+        elif pd.api.types.is_float_dtype(column) and not _reads_well(column):
             shown.isetitem(at, column.map(number, na_action="ignore").to_numpy())
     return shown
+
+
+def _reads_well(column: pd.Series) -> bool:
+    """Whether three decimals suit all of a column's numbers."""
+    return bool(SMALL <= column.abs().max() < SEPARATED and (column.dropna() % 1 != 0).any())
