@@ -215,7 +215,7 @@ def models(c: Any) -> None:
     positional=["model", "version"],
     help={"model": "which model", "version": "which version, a number", "reason": "why, for the record"},
 )
-def promote(c: Any, model: str, version: str, reason: str) -> None:
+def promote(c: Any, model: str, version: str, reason: str = "promoted by hand") -> None:
     """Make a published version the one that is served."""
     if not version.isdecimal():
         raise Exit(f"a version is a whole number, got {version!r}; inv models lists them", code=1)

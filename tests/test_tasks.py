@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from service.registry import Registry
+
 ROOT = Path(__file__).parents[1]
 MENU = (
     "setup doctor data lab explore train evaluate pipeline serve predict models promote rollback verify "
@@ -111,6 +113,14 @@ def test_predict_writes_one_line_for_each_row(inv, tmp_path):
 def test_promote_of_a_missing_version(inv):
     """A version that is not published is told with those that are."""
     fails(inv("promote", "wine", "9", "--reason", "x"), r"wine has no published version 9 \(published: 1\)")
+
+
+def test_promote_keeps_a_reason(inv, artifacts):
+    """Without `--reason` the history says that somebody promoted by hand."""
+    assert inv("promote", "wine", "1", artifacts=artifacts).returncode == 0
+    assert inv("promote", "wine", "1", "--reason", "a whim", artifacts=artifacts).returncode == 0
+    history = Registry(artifacts).history("wine")
+    assert [event.reason for event in history[-2:]] == ["promoted by hand", "a whim"]
 
 
 def test_rollback_without_an_earlier_champion(inv):
