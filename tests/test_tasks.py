@@ -131,9 +131,12 @@ def test_rollback_without_an_earlier_champion(inv):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--parameter", "tset_size=0.3"), r"no notebook has a parameter 'tset_size'; the parameters are "),
+        (("--parameter", "tset_size=0.3"), r"no notebook has a parameter 'tset_size'; did you mean 'test_size'"),
         (("--parameter", "nonsense"), r"'nonsense' is not a parameter: write name=value, such as test_size=0\.3"),
         (("--parameter", "folds=many"), r"the parameter `folds` .* must be of type int, got 'many'"),
+        (("--parameter", "missing=keep"), r"the parameter `missing` must be one of impute, drop, got 'keep'"),
+        (("--parameter", "promote=yes"), r"the parameter `promote` must be one of if_better, never, always, got"),
+        (("--data", "wien"), r"there is no table 'wien': did you mean 'wine'"),
         (("--data", "nothing"), r"there is no table 'nothing': name a file in .* or give a path"),
         (("--model", "a/b", "--data", "wine"), r"the parameter `model`: 'a/b' cannot name a model"),
         (("--model", "mine"), r"2 tables would become one model, 'mine': name one of the tables"),
