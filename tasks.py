@@ -113,16 +113,19 @@ def new(c: Any, name: str, path: str, target: str = "", overwrite: bool = False)
     from service import config
     from workshop.new import take_in
 
-    card, dataset = take_in(name, path, config.read().data, target, overwrite)
-    rows, columns = dataset.table.shape
-    print(f"{rows} rows, {columns} columns, read as {dataset.form.told()}; a {dataset.task} of {dataset.target!r}")
-    print(f"Correct what was inferred in {card}, then: inv pipeline --data {name}")
+    taken = take_in(name, path, config.read().data, target, overwrite)
+    rows, columns = taken.table.table.shape
+    found = "" if taken.fault else f"; a {taken.task} of {taken.table.target!r}"
+    print(f"{rows} rows, {columns} columns, read as {taken.table.form.told()}{found}")
+    if taken.fault:
+        print(f"Its target cannot be learned yet: {taken.fault}")
+    print(f"Correct what was inferred in {taken.card}, then: inv pipeline --data {name}")
 
 
-@command(help={name: OPTIONS[name] for name in ("data", "target")})
-def explore(c: Any, data: str = "", target: str = "") -> None:
+@command(help={name: OPTIONS[name] for name in ("data", "target", "parameter")}, iterable=["parameter"])
+def explore(c: Any, data: str = "", target: str = "", parameter: Sequence[str] | None = None) -> None:
     """Run 01_explore: what is in a table?"""
-    _run_notebooks("01_explore", data, target=target)
+    _run_notebooks("01_explore", data, parameter, target=target)
 
 
 @command(help={name: text for name, text in OPTIONS.items() if name != "force"}, iterable=["parameter"])
@@ -215,7 +218,7 @@ def models(c: Any) -> None:
     positional=["model", "version"],
     help={"model": "which model", "version": "which version, a number", "reason": "why, for the record"},
 )
-def promote(c: Any, model: str, version: str, reason: str) -> None:
+def promote(c: Any, model: str, version: str, reason: str = "promoted by hand") -> None:
     """Make a published version the one that is served."""
     if not version.isdecimal():
         raise Exit(f"a version is a whole number, got {version!r}; inv models lists them", code=1)

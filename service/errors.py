@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -22,6 +23,12 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
         where = "" if self.row is None else f"row {self.row}: "
         what = "" if self.field is None else f"{self.field!r} "
         return f"{where}{what}{self.reason}"
+
+
+def meant(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return the question whether the nearest of the known names was meant, `otherwise` if none is near."""
+    close = difflib.get_close_matches(name[:80], known, n=1)
+    return f"did you mean {close[0]!r}?" if close else otherwise
 
 
 class CellarError(Exception):

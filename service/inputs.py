@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from service import dates
 from service.bundle import Feature
-from service.errors import SHOWN, InputError, Problem, RequestError
+from service.errors import SHOWN, InputError, Problem, RequestError, meant
 from service.values import FILL, fill_categories, limit, listed, problems_of, shortest, shown
 
 DEPTH = 64
@@ -114,8 +113,7 @@ class Schema:
         yield from (Problem(f"is not a feature{self._nearest(name)}", row, name[:80]) for name in unknown)
 
     def _nearest(self, name: str) -> str:
-        close = difflib.get_close_matches(name[:80], self.names, n=1)
-        return f"; did you mean {close[0]!r}?" if close else f"; the features are {_listed(self.names)}"
+        return f"; {meant(name, self.names, f'the features are {_listed(self.names)}')}"
 
     def _warnings(self, numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_]) -> list[Problem]:
         found = [

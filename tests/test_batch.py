@@ -101,6 +101,20 @@ def test_truth_values_are_read_as_in_training(tmp_path, send):
     assert pd.read_csv(out)["prediction"].tolist() == pd.read_csv(source)["y"].tolist()
 
 
+def test_codes_keep_their_zeros_as_in_training(tmp_path_factory, send):
+    """A postcode is the text that it was in training, in a file where no other has a zero before it, too."""
+    from conftest import train
+
+    path = tmp_path_factory.mktemp("codes") / "t.csv"
+    rows = [(f"{n % 2 * 9000 + 1067:05}", n * n % 7, n % 2 * 5 + n % 3 / 2) for n in range(80)]
+    path.write_text("code,a,y\n" + "".join(f"{code},{a},{y}\n" for code, a, y in rows))
+    model = load(train(path.parent, path, "codes", target="y").folder)
+    (code,) = (feature for feature in model.manifest.features if feature.name == "code")
+    assert (code.kind, code.categories) == ("category", ["01067", "10067"])
+    low, high = (send(model, f"code,a\n{zip_code},3\n")["prediction"][0] for zip_code in ("01067", "10067"))
+    assert high - low > 3
+
+
 def test_extra_columns_are_ignored(wine, send):
     """Columns that the model does not know, its target among them, change nothing."""
     table = tables.load("../data/wine.csv").table[:9]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -109,7 +110,7 @@ def test_a_missing_file_is_told(data):
 
 def test_without_a_card_the_target_must_be_given(write):
     """A table without a card and without the parameter says which columns there are."""
-    with pytest.raises(DataError, match=r"t\.csv has no card .*`target`, one of a, b, y"):
+    with pytest.raises(DataError, match=r"t\.csv has no target: give the parameter `target` .*, one of a, b, y"):
         tables.load(write("a,b,y\n" + ROWS))
 
 
@@ -214,6 +215,66 @@ def test_a_card_names_columns_that_are_there(write):
     path.with_suffix(".toml").write_text('[columns.arae]\nunit = "m²"\n')
     with pytest.raises(DataError, match=r"t\.toml describes 'arae', which t\.csv has not; did you mean 'area'"):
         tables.load(path, "y")
+
+
+IDENTIFIER = "is an identifier (whole numbers, all 40 different, that count the rows or are keys): "
+UNLEARNABLE = {
+    "counts": (list(range(40)), IDENTIFIER + 'choose another target, or say `kind = "number"` of it in'),
+    "names": ([f"customer-{n}" for n in range(40)], "is an identifier (40 different values in 40 rows"),
+    "remarks": ([f"house {n} is fine; or nearly so" for n in range(40)], "is a free text (40 different values"),
+    "commas": ([f'"{300 + n},998"' for n in range(40)], ": in numbers such as '300,998' the comma may be a decimal"),
+    "slashes": ([f"{n % 12 + 1}/1/2024" for n in range(40)], ": dates such as '1/1/2024' may begin with the day"),
+    "rare number": ([*[2023, 2024] * 19, 2023, 2025], "has only one row of class 2025: add rows of it or"),
+}
+
+
+def of_target(values: list) -> str:
+    """Return a table of a number and the target `y` with these values."""
+    return "a,y\n" + "".join(f"{n * 7 % 5},{value}\n" for n, value in enumerate(values))
+
+
+@pytest.mark.parametrize("case", UNLEARNABLE)
+def test_a_target_that_cannot_be_learned_is_told_why(write, case):
+    """A target that names the rows, is a free text or can be read in two ways is refused before anything is trained."""
+    values, told = UNLEARNABLE[case]
+    with pytest.raises(DataError, match=re.escape(told)) as caught:
+        tables.load(write(of_target(values)), "y")
+    assert "card" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_who_says_the_task_or_the_kind_is_believed(write):
+    """A number that counts the rows is learned once the parameter or the card says so; and so is a rare year."""
+    counts, _ = UNLEARNABLE["counts"]
+    assert tables.load(write(of_target(counts)), "y", "regression").task == "regression"
+    assert tables.load(write(of_target(counts), '[columns.y]\nkind = "number"'), "y").task == "regression"
+    assert tables.load(write(of_target(UNLEARNABLE["rare number"][0]), ""), "y", "regression").task == "regression"
+    commas = of_target(UNLEARNABLE["commas"][0])
+    assert tables.load(write(commas, '[form]\nthousands = ","'), "y").table["y"][0] == 300_998
+
+
+def test_the_task_that_is_asked_for_goes_before_the_cards(write):
+    """The parameter is stronger than the card; what is no task is refused with the two that there are."""
+    path = write("a,b,y\n" + ROWS, REGRESSION)
+    assert tables.load(path, task="classification").task == "classification"
+    with pytest.raises(DataError, match=r"`task` must be one of classification, regression, or empty, got 'cluster'"):
+        tables.load(path, task="cluster")
+
+
+def test_a_measured_target_is_no_identifier(write):
+    """Numbers that are all different and do not count the rows are learned as they are."""
+    for values in ([n * n for n in range(40)], [n / 8 for n in range(40)], [n // 2 for n in range(80)]):
+        assert tables.load(write(of_target(values)), "y").task == "regression"
+
+
+def test_a_postcode_keeps_its_zeros(write):
+    """Whole numbers of which some begin with a zero are texts as they stand, whether they are few or many."""
+    rows = "".join(f"0{1000 + n % 5},{n:05},{n % 7},{n % 2}\n" for n in range(40))
+    dataset = tables.load(write("postcode,number,a,y\n" + rows), "y")
+    assert dataset.table["postcode"][:2].tolist() == ["01000", "01001"]
+    assert dataset.kinds == {"postcode": "category", "number": "identifier", "a": "number", "y": "number"}
+    assert dataset.notes["postcode"] == "whole numbers with leading zeros, such as '01000', are kept as texts"
+    card = '[columns.postcode]\nkind = "number"'
+    assert tables.load(write("postcode,number,a,y\n" + rows, card), "y").table["postcode"][1] == 1001
 
 
 @pytest.mark.parametrize("name", ["北", "..", ""])

@@ -33,6 +33,15 @@ def test_what_was_measured_is_filled_in(trained_prices):
     assert "against the baseline's" in told["The gate"]
 
 
+def test_one_feature_of_a_kind_is_told_as_one(trained_prices):
+    """A single date and a single category are no plural; several are."""
+    found = bundle.read(trained_prices.folder)
+    features = [Feature("d", "date"), Feature("t", "category"), Feature("a", "number"), Feature("b", "number")]
+    manifest = msgspec.structs.replace(found.manifest, features=features)
+    reads = model_card.write(manifest, 1, Card(), found.metrics, {}).loc["Reads", "statement"]
+    assert reads == "1 date, 1 category, 2 numbers; none may be missing"
+
+
 def test_what_nobody_stated_is_visibly_blank(trained_wine):
     """Parts that the table's card leaves open say so."""
     told = written(trained_wine, Card())

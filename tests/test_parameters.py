@@ -150,7 +150,7 @@ def test_a_value_of_the_wrong_type_is_refused(given, told):
         parameters.choose(TRAIN, given)
 
 
-@pytest.mark.parametrize("name", ["tes_size", "import os", "__builtins__", "x" * 500])
+@pytest.mark.parametrize("name", ["import os", "__builtins__", "x" * 500])
 def test_an_unknown_name_is_refused(name):
     """A name that no notebook knows is answered with those that they do, cut short."""
     with pytest.raises(
@@ -158,4 +158,11 @@ def test_an_unknown_name_is_refused(name):
     ) as caught:
         parameters.check_known(PATHS, {name: 1})
     assert len(str(caught.value)) < 300
-    parameters.check_known(PATHS, {"test_size": 0.5, "promote": "never"})
+    parameters.check_known(PATHS, {"test_size": 0.5, "promote": "never", "task": "regression"})
+
+
+@pytest.mark.parametrize(("name", "near"), [("tset_size", "test_size"), ("taks", "task"), ("feature", "features")])
+def test_a_misspelt_name_is_told_the_nearest(name, near):
+    """A name that is nearly one of ours is answered with that one."""
+    with pytest.raises(DataError, match=f"no notebook has a parameter '{name}'; did you mean '{near}'"):
+        parameters.check_known(PATHS, {name: 1})

@@ -56,6 +56,26 @@ def test_the_whole_file_decides_the_encoding(path):
     assert form.encoding == "cp1252" and read_table(path, form)["b"].iloc[-1] == "ä"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+@pytest.mark.parametrize("code", ["007", '"007"', " 007 "])
+def test_zeros_are_kept_wherever_they_stand(path, encoding, end, code):
+    """One code with a zero before it, far down in the file, keeps every text of its column; numbers stay numbers."""
+    rows = [f"{n};{n % 7},5;{n}" for n in range(100, 60_000)]
+    path.write_bytes(("\n".join(["a;b;c", *rows, f"1;1,5;{code}"]) + end).encode(encoding))
+    table = read_table(path, find_form(path, Form()))
+    assert table.dtypes.iloc[:2].astype(str).tolist() == ["int64", "float64"]
+    assert table["c"].iloc[0] == "100" and table["c"].iloc[-1] == code.strip('"')
+
+
+def test_only_whole_numbers_have_zeros_to_keep(path):
+    """A column with decimals, signs or other texts beside a zero is read as ever; gaps stay gaps."""
+    path.write_text("a,b,c\n01,-01,\n1.5,2,01\n2,3,2\n")
+    table = read_table(path, find_form(path, Form()))
+    assert table["a"].tolist() == [1, 1.5, 2] and table["b"].tolist() == [-1, 2, 3]
+    assert table["c"].isna().tolist() == [True, False, False] and table["c"][1] == "01"
+
+
 def test_a_column_without_a_name_gets_one(path):
     """What pandas and R write as the rows' numbers is called by its place."""
     path.write_text(",b,\n1,2,\n")

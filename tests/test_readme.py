@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -90,3 +91,17 @@ def test_block_works_as_pasted(block: str, service: subprocess.Popen[str], envir
         assert expected in done.stdout
     if "request.py" in block:
         assert done.stdout.strip() in (ROOT / "README.md").read_text()
+
+
+def test_the_example_without_a_service_is_told():
+    """Where nothing answers, examples/request.py ends in one sentence that says how to start the service."""
+    done = subprocess.run(
+        [sys.executable, "examples/request.py"],
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "CELLAR_URL": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "no service answers at http://127.0.0.1:9: start it with `python3 tasks.py serve`\n"

@@ -163,7 +163,7 @@ def test_a_column_that_changes_its_type_moves_no_row():
 
 
 CELLS = st.sampled_from(
-    "7 007 1.50 1,5 1.234,5 1,234,567 NA true FALSE 2024-05-01 01.05.2024 13/5/2024 5/13/2024 u ? -0 x,y".split()
+    "7 007 01067 1.50 1,5 1.234,5 1,234,567 NA true FALSE 2024-05-01 01.05.2024 13/5/2024 5/13/2024 u ? -0 x,y".split()
 )
 
 

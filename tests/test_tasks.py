@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from service.registry import Registry
+
 ROOT = Path(__file__).parents[1]
 MENU = (
     "setup doctor data lab explore train evaluate pipeline serve predict models promote rollback verify "
@@ -113,6 +115,14 @@ def test_promote_of_a_missing_version(inv):
     fails(inv("promote", "wine", "9", "--reason", "x"), r"wine has no published version 9 \(published: 1\)")
 
 
+def test_promote_keeps_a_reason(inv, artifacts):
+    """Without `--reason` the history says that somebody promoted by hand."""
+    assert inv("promote", "wine", "1", artifacts=artifacts).returncode == 0
+    assert inv("promote", "wine", "1", "--reason", "a whim", artifacts=artifacts).returncode == 0
+    history = Registry(artifacts).history("wine")
+    assert [event.reason for event in history[-2:]] == ["promoted by hand", "a whim"]
+
+
 def test_rollback_without_an_earlier_champion(inv):
     """Where there is nothing to go back to, that is told."""
     fails(inv("rollback", "wine"), r"wine has no earlier champion to go back to")
@@ -121,9 +131,12 @@ def test_rollback_without_an_earlier_champion(inv):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--parameter", "tset_size=0.3"), r"no notebook has a parameter 'tset_size'; the parameters are "),
+        (("--parameter", "tset_size=0.3"), r"no notebook has a parameter 'tset_size'; did you mean 'test_size'"),
         (("--parameter", "nonsense"), r"'nonsense' is not a parameter: write name=value, such as test_size=0\.3"),
         (("--parameter", "folds=many"), r"the parameter `folds` .* must be of type int, got 'many'"),
+        (("--parameter", "missing=keep"), r"the parameter `missing` must be one of impute, drop, got 'keep'"),
+        (("--parameter", "promote=yes"), r"the parameter `promote` must be one of if_better, never, always, got"),
+        (("--data", "wien"), r"there is no table 'wien': did you mean 'wine'"),
         (("--data", "nothing"), r"there is no table 'nothing': name a file in .* or give a path"),
         (("--model", "a/b", "--data", "wine"), r"the parameter `model`: 'a/b' cannot name a model"),
         (("--model", "mine"), r"2 tables would become one model, 'mine': name one of the tables"),

@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 from modeling.tables.columns import left_out
-from modeling.tables.dataset import Dataset, find, load
+from modeling.tables.dataset import Described, describe, find, learnable
+from modeling.tables.kinds import doubt
 from service import bundle
 from service.errors import DataError
 from service.files import replace_file
@@ -23,11 +25,20 @@ COLUMNS = """\
 """
 
 
-def take_in(name: str, source: str, folder: Path, target: str = "", overwrite: bool = False) -> tuple[Path, Dataset]:
-    """Write `<name>.toml` and then `<name>.csv` into the folder; return the card's path and the table.
+class Taken(NamedTuple):
+    """What was taken in: its card, the table, and its task, or in a sentence why its target cannot be learned."""
 
-    DataError if the table cannot be learned from, the name cannot be a model's, or one of the files is there already
-    and is not to be overwritten.
+    card: Path
+    table: Described
+    task: str
+    fault: str = ""
+
+
+def take_in(name: str, source: str, folder: Path, target: str = "", overwrite: bool = False) -> Taken:
+    """Write `<name>.toml` and then `<name>.csv` into the folder, whether the target can be learned or not.
+
+    DataError if the table cannot be read, the name cannot be a model's, or one of the files is there already and is
+    not to be overwritten.
     """
     if not bundle.MODEL_NAME.fullmatch(name):
         raise DataError(f"{name[:80]!r} cannot name a table: use small letters, digits, - and _, such as houses")
@@ -36,25 +47,29 @@ def take_in(name: str, source: str, folder: Path, target: str = "", overwrite: b
     for there in (card, table):
         if there.exists() and not overwrite and not there.samefile(path):
             raise DataError(f"{there.name} is there already: choose another name, or say --overwrite")
-    dataset = load(path, target)
+    described = describe(path, target)
+    try:
+        taken = Taken(card, described, learnable(described).task)
+    except DataError as error:
+        taken = Taken(card, described, described.stated_task, str(error))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(card, card_text(dataset, table.name).encode())
+        replace_file(card, card_text(described, taken.task, table.name).encode())
         if not table.exists() or not table.samefile(path):
             _copy(path, table)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror}): set CELLAR_DATA") from error
-    return card, dataset
+    return taken
 
 
-def card_text(dataset: Dataset, file: str) -> str:
+def card_text(dataset: Described, task: str, file: str) -> str:
     """Return a card, as TOML, that holds what is known and what was inferred of a table."""
     card, form = dataset.card, dataset.form
     known = {
         "title": card.title,
         "question": card.question,
         "target": dataset.target,
-        "task": dataset.task,
+        "task": task,
         "intended_use": card.intended_use,
         "limits": card.limits,
         "contact": card.contact,
@@ -73,12 +88,13 @@ def card_text(dataset: Dataset, file: str) -> str:
     return "\n".join([*lines, *(_column(dataset, name, left.get(name, "")) for name in dataset.table.columns)]) + "\n"
 
 
-def _column(dataset: Dataset, name: str, why_left: str) -> str:
+def _column(dataset: Described, name: str, why_left: str) -> str:
     """Return the line of one column; where something is wrong with it, its kind is not pinned down."""
     column = dataset.card.columns.get(name)
     said = {"unit": column.unit if column else "", "meaning": column.meaning if column else ""}
     kind = dataset.kinds[name]
-    if name != dataset.target and (not why_left or kind in ("identifier", "text")):
+    doubtful = kind == "text" and doubt(dataset.table[name])
+    if name != dataset.target and not doubtful and (not why_left or kind in ("identifier", "text")):
         said = {"kind": kind, **said}
     present = dataset.table[name].dropna()
     remarks = ["the target"] if name == dataset.target else []

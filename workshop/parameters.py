@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from service.errors import DataError
+from service.errors import DataError, meant
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -46,7 +46,8 @@ def check_known(notebooks: list[Path], given: dict[str, Any]) -> None:
     known = {name for notebook in notebooks for name in read(notebook)}
     for name in given:
         if name not in known:
-            raise DataError(f"no notebook has a parameter {name[:40]!r}; the parameters are {', '.join(sorted(known))}")
+            near = meant(name, known, f"the parameters are {', '.join(sorted(known))}")
+            raise DataError(f"no notebook has a parameter {name[:40]!r}; {near}")
 
 
 def parse(words: list[str]) -> dict[str, str]:

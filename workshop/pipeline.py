@@ -17,8 +17,9 @@ from typing import Any
 
 import msgspec
 
+from modeling.choices import check_choice
 from service import bundle, config
-from service.errors import BundleError, DataError
+from service.errors import BundleError, DataError, meant
 from service.registry import Registry
 from workshop import parameters, record
 from workshop.execution import STEPS, Job, Outcome, Tell, run
@@ -34,7 +35,8 @@ def find_tables(data: str = "") -> list[Path]:
         for path in (folder / f"{data}.csv", Path(os.path.expanduser(data))):
             if os.path.isfile(path):
                 return [path.resolve()]
-        raise DataError(f"there is no table {data[:200]!r}: name a file in {folder} or give a path")
+        near = meant(data, [path.stem for path in folder.glob("*.csv")], f"name a file in {folder} or give a path")
+        raise DataError(f"there is no table {data[:200]!r}: {near}")
     if not folder.is_dir():
         raise DataError(f"the folder of tables {folder} is missing: make it, or set CELLAR_DATA")
     tables = sorted(folder.glob("*.csv"))
@@ -49,7 +51,8 @@ def check(job: Job) -> None:
         raise DataError("the parameter `data` is the table that the pipeline runs for: name it with --data")
     parameters.check_known(job.notebooks, job.given)
     for notebook in job.notebooks:
-        parameters.choose(notebook, job.given)
+        for name, value in parameters.choose(notebook, job.given).items():
+            check_choice(name, value)
     try:
         bundle.model_name(job.given.get("model") or "unnamed")  # it also names a folder below `reports/`
     except BundleError as error:

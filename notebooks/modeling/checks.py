@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Sequence
 from itertools import pairwise
 
 import pandas as pd
 
-from modeling.tables.dataset import Dataset, check_target, told
+from modeling.tables.dataset import Dataset
+from modeling.tables.kinds import is_number
+from modeling.tables.target import check_target, otherwise, told
 from service.bundle import Manifest
-from service.errors import DataError
+from service.errors import DataError, meant
 
 
 def check_parameters(cells: Sequence[str]) -> None:
@@ -22,9 +23,8 @@ def check_parameters(cells: Sequence[str]) -> None:
         known = _assigned(before)
         for name in _assigned(cell):
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                meant = f"did you mean `{close[0]}`?" if close else f"it has {', '.join(known)}"
-                raise DataError(f"the notebook has no parameter `{name}`; {meant}")
+                near = meant(name, known, f"it has {', '.join(known)}")
+                raise DataError(f"the notebook has no parameter {name!r}; {near}")
 
 
 def _assigned(cell: str) -> list[str]:
@@ -34,12 +34,6 @@ def _assigned(cell: str) -> list[str]:
         for target in getattr(statement, "targets", [getattr(statement, "target", None)])
     ]
     return [target.id for target in targets if isinstance(target, ast.Name)]
-
-
-def check_choice(parameter: str, value: str, allowed: Sequence[str]) -> None:
-    """Raise DataError unless `value` is one that the parameter may have."""
-    if value not in allowed:
-        raise DataError(f"the parameter `{parameter}` must be one of {', '.join(allowed)}, got {value!r}")
 
 
 def check_rows_left(dataset: Dataset, table: pd.DataFrame) -> None:
@@ -68,9 +62,10 @@ def check_split(dataset: Dataset, y: pd.Series, held_out: pd.Series, folds: int)
         return folds
     counts = training.value_counts().reindex(y.unique(), fill_value=0)
     if counts.min() < 2:
+        cure = otherwise("regression") if is_number(y) else ""
         raise DataError(
             f"{where}: only {counts.min()} training rows of class {told(counts.idxmin())} of {dataset.target!r}: "
-            "add rows of it, remove it, or lower `test_size`"
+            f"add rows of it, remove it, or lower `test_size`{cure}"
         )
     return min(folds, int(counts.min()))
 

@@ -13,7 +13,13 @@ from service.bundle import Feature, Manifest, Metrics
 from service.values import limit
 
 BLANK = "— not stated —"
-NAMED = {"number": "numbers", "boolean": "truth values", "date": "dates", "category": "categories"}
+NAMED = {
+    "number": ("number", "numbers"),
+    "boolean": ("truth value", "truth values"),
+    "date": ("date", "dates"),
+    "category": ("category", "categories"),
+}
+"""Each kind of feature as one and as many."""
 
 
 def write(manifest: Manifest, version: int, card: Card, metrics: Metrics, facts: dict[str, str]) -> pd.DataFrame:
@@ -69,10 +75,10 @@ def _measured(metrics: Metrics) -> str:
 
 
 def _features(features: list[Feature]) -> str:
-    kinds = Counter(NAMED[feature.kind] for feature in features)
+    kinds = Counter(feature.kind for feature in features)
     nullable = sum(feature.nullable for feature in features)
     missing = f"; {nullable} of them may be missing" if nullable else "; none may be missing"
-    return ", ".join(f"{count} {kind}" for kind, count in kinds.items()) + missing
+    return ", ".join(f"{count} {NAMED[kind][count > 1]}" for kind, count in kinds.items()) + missing
 
 
 def _of_unit(unit: str) -> str:

@@ -30,8 +30,8 @@ from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from modeling.learning.discriminant import RegularizedDiscriminantAnalysis
-from modeling.tables.dataset import Task
-from service.errors import DataError
+from modeling.tables.target import Task
+from service.errors import DataError, meant
 
 AUTO = "auto"
 """In place of a family's name: compare them all."""
@@ -75,10 +75,13 @@ def find(name: str, task: Task) -> Family:
     for family in FAMILIES[task]:
         if family.name == name:
             return family
-    elsewhere = [other for other in FAMILIES if name in names(other)]
-    why = f"is for {elsewhere[0]}, and this is a {task}" if elsewhere else "is not an estimator here"
-    known = ", ".join([AUTO, *names(task)])
-    raise DataError(f"the parameter `estimator`: {name!r} {why}; choose among {known}")
+    known = [AUTO, *names(task)]
+    choose = f"choose among {', '.join(known)}"
+    for other in FAMILIES:
+        if name in names(other):
+            cure = f'{choose}; or say `task = "{other}"` as parameter or in the card'
+            raise DataError(f"the parameter `estimator`: {name!r} is for {other}, and this is a {task}; {cure}")
+    raise DataError(f"the parameter `estimator`: {name!r} is not an estimator here; {meant(name, known, choose)}")
 
 
 def contenders(name: str, task: Task, rows: int) -> tuple[list[Family], dict[str, str]]:

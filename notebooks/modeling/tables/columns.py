@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from modeling.tables.dataset import Dataset, brief, quoted, told
+from modeling.tables.dataset import Dataset, Described, brief, quoted
 from modeling.tables.kinds import LEARNED, Column, is_date, is_number, is_truth, stray_text
+from modeling.tables.target import told
 from service import dates
 from service.bundle import Feature, Target
 from service.errors import DataError
@@ -46,7 +47,7 @@ def choose_features(dataset: Dataset, wanted: Sequence[str] = ()) -> list[str]:
     return [*numeric, *(name for name in chosen if name not in numeric)]
 
 
-def left_out(dataset: Dataset) -> dict[str, str]:
+def left_out(dataset: Described) -> dict[str, str]:
     """Return the columns that are not learned from unless they are named in `features`, each with why."""
     why = {name: _reason(dataset, name) for name in dataset.table.columns if name != dataset.target}
     return {name: reason for name, reason in why.items() if reason}
@@ -173,7 +174,7 @@ def _as_number(values: pd.Series) -> pd.Series:
     return pd.Series(numbers.astype(np.float32).astype(np.float64), index=values.index)
 
 
-def _reason(dataset: Dataset, name: str) -> str:
+def _reason(dataset: Described, name: str) -> str:
     """Return why a column is not learned from unasked, "" if it is."""
     fault = _fault(dataset, name)
     if fault or dataset.kinds[name] in LEARNED:
@@ -184,7 +185,7 @@ def _reason(dataset: Dataset, name: str) -> str:
 NAMED = {"identifier": "is an identifier", "text": "is a text"}
 
 
-def _fault(dataset: Dataset, name: str) -> str:
+def _fault(dataset: Described, name: str) -> str:
     """Return why nothing can be learned from a column, "" if something can."""
     values = dataset.table[name]
     if values.isna().all():

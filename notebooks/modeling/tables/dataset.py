@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
@@ -10,23 +9,19 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import numpy as np
 import pandas as pd
 
-from modeling.tables.form import Form, as_numbers, find_form
-from modeling.tables.kinds import Column, Kind, is_number, read_column, stray_text
+from modeling.choices import check_choice
+from modeling.tables.form import Form, find_form
+from modeling.tables.kinds import Column, Kind, read_column
+from modeling.tables.kinds import is_number as is_number  # the notebooks know it from here
 from modeling.tables.reading import read_table
-from service.errors import DataError
+from modeling.tables.target import Task as Task
+from modeling.tables.target import check_kind, check_target, check_written, task_of
+from service.errors import DataError, meant
 from service.files import file_sha256
 
 NOTEBOOKS = Path(__file__).resolve().parents[2]
-Task = Literal["classification", "regression"]
-
-MOST_CLASSES = 20
-"""Whole numbers with at most so many values, each three times on average, are classes unless the card says no."""
-
-
-POINT = Form(decimal=".")
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,7 +30,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str = ""
     question: str = ""
     target: str = ""
-    task: Task | None = None
+    task: Task | Literal[""] = ""
     intended_use: str = ""
     limits: str = ""
     contact: str = ""
@@ -46,21 +41,32 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     form: Form = Form()
 
 
-class Dataset(msgspec.Struct, frozen=True):
-    """A table with what is known of it; `table` is as read, nothing removed.
+class Described(msgspec.Struct, frozen=True):
+    """A table with what is known of it, whether its target can be learned or not; `table` has all rows as read.
 
-    `form` is how the file is written, `kinds` of what kind each column is, `notes` what was assumed of a column.
+    `target` is "" where nobody named one, `form` is how the file is written, `kinds` of what kind each column is,
+    `notes` what was assumed of a column.
     """
 
     path: Path
     card: Card
     table: pd.DataFrame
     target: str
-    task: Task
-    sha256: str
     form: Form
     kinds: dict[str, Kind]
     notes: dict[str, str]
+
+    @property
+    def stated_task(self) -> Task | Literal[""]:
+        """The card's task, which holds for the card's own target only."""
+        return self.card.task if self.target == self.card.target else ""
+
+
+class Dataset(Described, frozen=True):
+    """A table with a target to learn."""
+
+    task: Task
+    sha256: str
 
     @property
     def name(self) -> str:
@@ -78,12 +84,18 @@ class Dataset(msgspec.Struct, frozen=True):
         return f"{column} ({unit})" if unit else column
 
 
-def load(data: str | Path, target: str = "") -> Dataset:
+def load(data: str | Path, target: str = "", task: Task | Literal[""] = "") -> Dataset:
     """Read a CSV and the card beside it; raise DataError in one sentence where they cannot be used for training.
 
     `data` is a path (one that is relative is looked for here and then beside the notebooks); an empty `target`
-    means the card's.
+    means the card's, an empty `task` the card's or what the target's values are.
     """
+    check_choice("task", task)
+    return learnable(describe(data, target), task)
+
+
+def describe(data: str | Path, target: str = "") -> Described:
+    """Read a CSV and the card beside it as `load` does, whether there is a target to learn or not."""
     path = find(data)
     card = read_card(path)
     form = find_form(path, card.form)
@@ -91,19 +103,28 @@ def load(data: str | Path, target: str = "") -> Dataset:
     table = read_table(path, form, as_they_are)
     _check_card(path, card, table)
     target = target or card.target
-    if not target:
-        raise DataError(
-            f"{path.name} has no card that names its target: give the parameter `target`, one of {_names(table)}"
-        )
-    if target not in table.columns:
+    if target and target not in table.columns:
         raise DataError(f"{path.name} has no column {target!r}: choose the target among {_names(table)}")
     kinds, notes = _understand(table, card, form, target)
-    said = card.task if target == card.target else None
-    if kinds[target] == "date" and not said:
-        raise DataError(f"{path.name}: the target {target!r} holds dates, no classes or numbers: choose another target")
-    task = said or _task_of(table[target])
-    check_target(path, table[target], task, form)
-    return Dataset(path, card, table, target, task, file_sha256(path), form, kinds, notes)
+    return Described(path, card, table, target, form, kinds, notes)
+
+
+def learnable(described: Described, task: Task | Literal[""] = "") -> Dataset:
+    """Return a table with its task; raise DataError if it has no target, or one that cannot be learned."""
+    path, name, form = described.path, described.target, described.form
+    if not name:
+        raise DataError(
+            f"{path.name} has no target: give the parameter `target` or name it in the card, "
+            f"one of {_names(described.table)}"
+        )
+    values, stated = described.table[name], task or described.stated_task
+    if not described.card.columns.get(name, Column()).kind and stated != "classification":
+        check_written(path, values, described.kinds[name], form)
+    if not stated:
+        check_kind(path, values, described.kinds[name], described.notes.get(name, ""))
+    found = stated or task_of(values)
+    check_target(path, values, found, form)
+    return Dataset(**msgspec.structs.asdict(described), task=found, sha256=file_sha256(path))
 
 
 def find(data: str | Path) -> Path:
@@ -154,11 +175,6 @@ def _understand(table: pd.DataFrame, card: Card, form: Form, target: str) -> tup
     return kinds, notes
 
 
-def told(value: object) -> str:
-    """Return a value as a sentence shows it: 1, not np.int64(1)."""
-    return repr(value.item() if isinstance(value, np.generic) else value)
-
-
 def brief(text: object, most: int = 28) -> str:
     """Return a name as it fits beside an axis: on one line, and cut if it is long."""
     line = " ".join(str(text).split())
@@ -173,44 +189,8 @@ def quoted(name: object) -> str:
 def _check_card(path: Path, card: Card, table: pd.DataFrame) -> None:
     for name in card.columns:
         if name not in table.columns:
-            close = difflib.get_close_matches(name, table.columns, n=1)
-            meant = f"did you mean {close[0]!r}?" if close else f"its columns are {_names(table)}"
-            raise DataError(f"the card {path.stem}.toml describes {name!r}, which {path.name} has not; {meant}")
-
-
-def _task_of(target: pd.Series) -> Task:
-    if not is_number(target):
-        return "classification"
-    whole = bool((target.dropna() % 1 == 0).all())
-    few = target.nunique() <= min(MOST_CLASSES, target.count() / 3)
-    return "classification" if whole and few else "regression"
-
-
-def check_target(path: Path, target: pd.Series, task: Task, form: Form = POINT) -> None:
-    """Raise DataError if there is nothing in a target to learn."""
-    name = f"{path.name}: the target {target.name!r}"
-    if target.isna().all():
-        raise DataError(f"{name} has no values: choose another target")
-    stray = stray_text(target, form)
-    if stray:
-        raise DataError(f"{name} is {stray}: correct it")
-    if task == "regression" and not is_number(target):
-        present = target.dropna()
-        text = present[as_numbers(present, form).isna()].head(1).tolist() or present.tolist()
-        raise DataError(
-            f"{name} holds texts such as {text[0]!r}: a regression needs numbers, "
-            "so correct them or set the task to classification in the card"
-        )
-    if is_number(target) and np.isinf(target).any():
-        raise DataError(f"{name} holds an infinite number: correct it or remove the row")
-    if target.nunique() < 2:
-        raise DataError(
-            f"{name} has only one value, {told(target.dropna().iloc[0])}: "
-            "there is nothing to learn; add rows of another"
-        )
-    if task == "classification" and target.value_counts().min() < 2:
-        rare = target.value_counts().idxmin()
-        raise DataError(f"{name} has only one row of class {told(rare)}: add rows of it or remove it")
+            near = meant(name, table.columns, f"its columns are {_names(table)}")
+            raise DataError(f"the card {path.stem}.toml describes {name!r}, which {path.name} has not; {near}")
 
 
 def _names(table: pd.DataFrame) -> str:

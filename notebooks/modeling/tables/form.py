@@ -113,6 +113,12 @@ def as_numbers(texts: pd.Series, form: Form) -> pd.Series:
     return pd.to_numeric(written.str.replace(form.decimal, ".", regex=False), errors="coerce")
 
 
+def are_codes(texts: pd.Series) -> bool:
+    """Whether texts are whole numbers of which some, as postcodes do, begin with a zero that a number would lose."""
+    stripped = texts.astype("str").str.strip()
+    return bool(stripped.str.match("0[0-9]").any() and stripped.str.fullmatch("[0-9]+").all())
+
+
 def is_doubtful(texts: Iterable[str]) -> bool:
     """Whether texts are whole numbers of which some have a comma before three digits: decimals, or thousands?"""
     commas = False

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from modeling.tables.form import MISSING_WORDS, Form, as_numbers, is_doubtful
+from modeling.tables.form import MISSING_WORDS, Form, are_codes, as_numbers, is_doubtful
 from service import dates
 from service.errors import DataError
 from service.values import TRUTH
@@ -146,6 +146,20 @@ def stray_text(values: pd.Series, form: Form) -> str:
     return ""
 
 
+def doubt(values: pd.Series) -> str:
+    """Return why numbers or dates can be read in two ways, and where to say in which; "" if they cannot."""
+    if is_number(values) or is_truth(values) or is_date(values):
+        return ""
+    different = known(values).unique()
+    if len(different) and is_doubtful(map(str, different)):
+        note = f"in numbers such as {_with_comma(different)!r} the comma may be a decimal one or one of thousands"
+        return f"{note}: say which as `decimal` or `thousands` under [form] in the card"
+    if len(different) and all(map(looks_like_date, different)):
+        note = f"dates such as {str(different[0])[:40]!r} may begin with the day or the month, or are none"
+        return f'{note}: say `kind = "date"` and `first = "day"` or "month" in the card'
+    return ""
+
+
 def _others(present: pd.Series, kind: str, form: Form) -> pd.Series:
     return as_numbers(present, form).isna() if kind == "number" else ~present.map(looks_like_date).astype(bool)
 
@@ -155,6 +169,8 @@ def _numbers(values: pd.Series, column: Column, form: Form) -> Read | None:
         return Read("number", values)
     rest = known(values)
     if rest.empty or is_truth(values) or set(map(type, rest.head(100))) != {str}:
+        return None
+    if not column.kind and are_codes(rest):
         return None
     numbers = as_numbers(rest, form)
     return None if numbers.isna().any() else Read("number", numbers.reindex(values.index))
@@ -207,20 +223,23 @@ def _unless_counted(found: Read) -> Read:
 
 def _of_texts(values: pd.Series, form: Form) -> Read:
     present = values.dropna()
-    different = present.unique()
-    if len(different) and is_doubtful(known(present).unique()):
-        note = f"in numbers such as {_with_comma(different)!r} the comma may be a decimal one or one of thousands"
-        return Read("text", values, f"{note}: say which as `decimal` or `thousands` under [form] in the card")
-    if len(different) and looks_like_date(different[0]) and all(map(looks_like_date, different)):
-        note = f"dates such as {str(different[0])[:40]!r} may begin with the day or the month, or are none"
-        return Read("text", values, f'{note}: say `kind = "date"` and `first = "day"` or "month" in the card')
+    different, doubtful = present.unique(), doubt(values)
+    if doubtful:
+        return Read("text", values, doubtful)
     if len(present) < FEWEST_ROWS or len(different) <= min(MOST_CATEGORIES, len(present) / 2):
-        return Read("category", values)
+        return Read("category", values, _of_codes(known(values)))
     words = sum(len(str(text).split()) for text in different[:1000]) / len(different[:1000])
     count = f"{len(different)} different values in {len(present)} rows"
     if len(different) > 0.9 * len(present) and words < 4:
         return Read("identifier", values, f"{count}, such as {str(different[0])[:40]!r}, that name the rows")
     return Read("text", values, f"{count}, such as {str(different[0])[:40]!r}, are too many for categories")
+
+
+def _of_codes(texts: pd.Series) -> str:
+    if not are_codes(texts):
+        return ""
+    first = next(str(text)[:40] for text in texts if str(text).strip().startswith("0"))
+    return f"whole numbers with leading zeros, such as {first!r}, are kept as texts"
 
 
 def _with_comma(texts: Iterable[str]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import mmap
+import re
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,8 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from modeling.tables.form import Form
+from modeling.tables.form import Form, are_codes
 from service.errors import DataError
+
+LEADING_ZERO = re.compile(rb"[\n\r,;\t|\"] *0[0-9]+ *(?:[\",;\t|\r\n]|\Z)")
+"""What a cell looks like, in the encodings below, that would lose its zero as a number."""
+
+ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")
 
 
 def read_table(path: Path, form: Form, texts: Sequence[str] = ()) -> pd.DataFrame:
@@ -26,6 +33,7 @@ def read_table(path: Path, form: Form, texts: Sequence[str] = ()) -> pd.DataFram
             _check_lines(path, form)
         if table.shape[1] != len(header):
             raise pd.errors.ParserError("its header can be read in two ways")
+        _keep_zeros(path, form, table)
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, csv.Error) as error:
         with suppress(csv.Error, UnicodeError):
             _check_lines(path, form)
@@ -36,6 +44,28 @@ def read_table(path: Path, form: Form, texts: Sequence[str] = ()) -> pd.DataFram
         raise DataError(f"{path.name} has a header and no rows: add rows to learn from")
     table.columns = pd.Index(header)
     return table
+
+
+def _keep_zeros(path: Path, form: Form, table: pd.DataFrame) -> None:
+    """Put the texts of the file into columns of whole numbers that begin with zeros, such as postcodes."""
+    whole = [at for at, name in enumerate(table) if _is_whole(table[name])]
+    if not whole or not _may_lose_zeros(path, form):
+        return
+    texts = pd.read_csv(path, usecols=whole, dtype="str", **form.options())
+    for name in texts:
+        if are_codes(texts[name].dropna()):
+            table[name] = texts[name]
+
+
+def _is_whole(values: pd.Series) -> bool:
+    return values.dtype.kind in "iu" or (values.dtype.kind == "f" and bool((values.dropna() % 1 == 0).all()))
+
+
+def _may_lose_zeros(path: Path, form: Form) -> bool:
+    if form.encoding not in ENCODINGS:
+        return True
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return bool(LEADING_ZERO.search(content))
 
 
 def named(header: Sequence[str]) -> list[str]:

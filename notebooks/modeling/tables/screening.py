@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from modeling.tables.dataset import Dataset, Task, quoted
+from modeling.tables.dataset import Dataset, quoted
 from modeling.tables.kinds import is_date, is_number, is_truth
+from modeling.tables.target import Task
 from service import dates
 
 DRAWN = 20_000
