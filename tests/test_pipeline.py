@@ -394,7 +394,7 @@ class TestOtherWays:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"tset_size": 0.3}, r"no notebook has a parameter 'tset_size'; the parameters are "),
+        ({"tset_size": 0.3}, r"no notebook has a parameter 'tset_size'; did you mean 'test_size'"),
         ({"x=1\nimport os": 1}, r"no notebook has a parameter "),
         ({"seed": "now"}, r"`seed` .* must be of type int"),
         ({"model": "../../etc"}, r"the parameter `model`: '\.\./\.\./etc' cannot name a model"),
