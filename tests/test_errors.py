@@ -39,3 +39,9 @@ def test_input_error_keeps_problems_up_to_the_cap(count: int, kept: int, end: st
     assert len(error.problems) == kept
     assert str(error).startswith("row 0: is wrong")
     assert str(error).endswith(end)
+
+
+def test_the_nearest_name_is_meant_or_what_else_to_do():
+    """A name that is nearly a known one is asked for by that; one that is near none, however long, gets the cure."""
+    assert errors.meant("tset_size", ["test_size", "seed"], "choose") == "did you mean 'test_size'?"
+    assert errors.meant("x" * 100_000, ["test_size", "seed"], "choose") == "choose"

@@ -15,8 +15,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from modeling.tables.form import HEAD, MISSING_WORDS, Form, as_numbers, form_of
-from modeling.tables.kinds import as_iso, date_order
 from modeling.tables.reading import named
+from modeling.tables.written_dates import as_iso, date_order
 from service.bundle import Feature
 from service.errors import DataError, InputError, Problem
 from service.inputs import WARNED, Inputs

@@ -11,7 +11,8 @@ import pandas as pd
 
 from modeling.tables.dataset import Dataset
 from modeling.tables.form import MISSING_WORDS
-from modeling.tables.kinds import as_iso, is_date, is_number, looks_like_date
+from modeling.tables.kinds import is_date, is_number
+from modeling.tables.written_dates import as_iso, looks_like_date
 from service import dates
 from service.bundle import Split
 from service.errors import DataError
