@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from modeling.tables.form import MISSING_WORDS, Form, as_numbers, is_doubtful
+from modeling.tables.form import MISSING_WORDS, Form, are_codes, as_numbers, doubt
 from service import dates
 from service.errors import DataError
 from service.values import TRUTH
@@ -128,7 +128,7 @@ def as_iso(text: str, order: str) -> str:
 def known(values: pd.Series) -> pd.Series:
     """Return what stands in a column, without missing values and the words for one."""
     present = values.dropna()
-    return present if is_number(values) else present[~present.isin(MISSING_WORDS)]
+    return present if is_number(values) else present[~present.astype("str").str.strip().isin(("", *MISSING_WORDS))]
 
 
 def stray_text(values: pd.Series, form: Form) -> str:
@@ -155,6 +155,9 @@ def _numbers(values: pd.Series, column: Column, form: Form) -> Read | None:
         return Read("number", values)
     rest = known(values)
     if rest.empty or is_truth(values) or set(map(type, rest.head(100))) != {str}:
+        return None
+    different = rest.unique()
+    if doubt(different, form) or (not column.kind and are_codes(different)):
         return None
     numbers = as_numbers(rest, form)
     return None if numbers.isna().any() else Read("number", numbers.reindex(values.index))
@@ -208,9 +211,9 @@ def _unless_counted(found: Read) -> Read:
 def _of_texts(values: pd.Series, form: Form) -> Read:
     present = values.dropna()
     different = present.unique()
-    if len(different) and is_doubtful(known(present).unique()):
-        note = f"in numbers such as {_with_comma(different)!r} the comma may be a decimal one or one of thousands"
-        return Read("text", values, f"{note}: say which as `decimal` or `thousands` under [form] in the card")
+    unclear = doubt(known(present).unique(), form)
+    if unclear:
+        return Read("text", values, f"{unclear}: say which as `decimal` or `thousands` under [form] in the card")
     if len(different) and looks_like_date(different[0]) and all(map(looks_like_date, different)):
         note = f"dates such as {str(different[0])[:40]!r} may begin with the day or the month, or are none"
         return Read("text", values, f'{note}: say `kind = "date"` and `first = "day"` or "month" in the card')
@@ -223,12 +226,11 @@ def _of_texts(values: pd.Series, form: Form) -> Read:
     return Read("text", values, f"{count}, such as {str(different[0])[:40]!r}, are too many for categories")
 
 
-def _with_comma(texts: Iterable[str]) -> str:
-    return next(str(text)[:40] for text in texts if "," in str(text))
-
-
 def _first_other(values: pd.Series, kind: str, form: Form) -> str:
     """Return what in a column is not of a kind, or that nothing is."""
+    unclear = doubt(known(values).unique(), form) if kind == "number" else ""
+    if unclear:
+        return f"but {unclear}: say which as `decimal` or `thousands` under [form] in the card"
     for value in known(values).unique():
         if kind == "number" and not pd.isna(as_numbers(pd.Series([value]), form)[0]):
             continue
