@@ -16,6 +16,7 @@ import pandas as pd
 from modeling.tables.form import Form, as_numbers, find_form
 from modeling.tables.kinds import Column, Kind, is_number, read_column, stray_text
 from modeling.tables.reading import read_table
+from service.bundle import Written
 from service.errors import DataError
 from service.files import file_sha256
 
@@ -61,6 +62,15 @@ class Dataset(msgspec.Struct, frozen=True):
     form: Form
     kinds: dict[str, Kind]
     notes: dict[str, str]
+    first: dict[str, str] = {}
+
+    @property
+    def written(self) -> Written:
+        """How the file writes its table, for a file of rows that is to be read alike."""
+        # Numbers that were read as decimals settle what their point is, though nothing else in the file did.
+        fractions = any((self.table[name] % 1 > 0).any() for name in self.table.select_dtypes("float"))
+        form = self.form
+        return Written(form.separator, form.decimal or "." * fractions, form.thousands, form.encoding, self.first)
 
     @property
     def name(self) -> str:
@@ -97,13 +107,13 @@ def load(data: str | Path, target: str = "") -> Dataset:
         )
     if target not in table.columns:
         raise DataError(f"{path.name} has no column {target!r}: choose the target among {_names(table)}")
-    kinds, notes = _understand(table, card, form, target)
+    kinds, notes, first = _understand(table, card, form, target)
     said = card.task if target == card.target else None
     if kinds[target] == "date" and not said:
         raise DataError(f"{path.name}: the target {target!r} holds dates, no classes or numbers: choose another target")
     task = said or _task_of(table[target])
     check_target(path, table[target], task, form)
-    return Dataset(path, card, table, target, task, file_sha256(path), form, kinds, notes)
+    return Dataset(path, card, table, target, task, file_sha256(path), form, kinds, notes, first)
 
 
 def find(data: str | Path) -> Path:
@@ -139,19 +149,24 @@ def slug(name: str) -> str:
     return found
 
 
-def _understand(table: pd.DataFrame, card: Card, form: Form, target: str) -> tuple[dict[str, Kind], dict[str, str]]:
-    """Put what each column was understood as into the table; return the kinds, and what was assumed of which."""
+def _understand(
+    table: pd.DataFrame, card: Card, form: Form, target: str
+) -> tuple[dict[str, Kind], dict[str, str], dict[str, str]]:
+    """Put what each column was understood as into the table; return kinds, notes, and what dates begin with."""
     kinds: dict[str, Kind] = {}
     notes: dict[str, str] = {}
+    first: dict[str, str] = {}
     for name in table.columns:
         found = read_column(table[name], card.columns.get(name, Column()), form)
         kinds[name] = found.kind
         if found.note:
             notes[name] = found.note
+        if found.first:
+            first[name] = found.first
         # A target that is a date has no task yet: it stays a text.
         if found.values is not table[name] and not (name == target and found.kind == "date"):
             table[name] = found.values
-    return kinds, notes
+    return kinds, notes, first
 
 
 def told(value: object) -> str:

@@ -48,6 +48,7 @@ class Read(msgspec.Struct, frozen=True):
     kind: Kind
     values: pd.Series
     note: str = ""
+    first: str = ""
 
 
 def read_column(values: pd.Series, column: Column, form: Form) -> Read:
@@ -190,7 +191,7 @@ def _dates(values: pd.Series, column: Column, form: Form) -> Read | None:
     except ValueError:
         return None
     note = f"dates written {FIRST[order]}, such as {different[0]}" if order else ""
-    return Read("date", read, note)
+    return Read("date", read, note, order)
 
 
 READERS = {"boolean": _truths, "number": _numbers, "date": _dates}

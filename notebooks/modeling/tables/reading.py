@@ -26,12 +26,12 @@ def read_table(path: Path, form: Form, texts: Sequence[str] = ()) -> pd.DataFram
         _keep_texts(path, form, table)
         # A line that is too short lacks its last value: only where one is missing lines have to be counted.
         if table.empty or table.iloc[:, -1].isna().any():
-            _check_lines(path, form)
+            check_lines(path, form)
         if table.shape[1] != len(header):
             raise pd.errors.ParserError("its header can be read in two ways")
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, csv.Error) as error:
         with suppress(csv.Error, UnicodeError):
-            _check_lines(path, form)
+            check_lines(path, form)
         raise DataError(f"{path.name} is not a table: {str(error).strip()}; correct it") from error
     except UnicodeError as error:
         raise DataError(f"{path.name} is not {form.encoding} text: correct `encoding` in its card") from error
@@ -46,6 +46,20 @@ def named(header: Sequence[str]) -> list[str]:
     return [name or f"column {at}" for at, name in enumerate(header, 1)]
 
 
+def check_lines(path: Path, form: Form) -> None:
+    """Raise DataError unless every line has as many values as the header has names."""
+    with path.open(encoding=form.encoding, newline="") as file:
+        lines = csv.reader(file, delimiter=form.separator)
+        width = 0
+        for line in filter(None, lines):
+            width = width or len(line)
+            if len(line) != width:
+                raise DataError(
+                    f"{path.name}: line {lines.line_num} has {len(line)} values, "
+                    f"the header names {width} columns: correct the line"
+                )
+
+
 def _header(path: Path, form: Form) -> list[str]:
     with path.open(encoding=form.encoding, newline="") as file:
         rows = filter(None, csv.reader(file, delimiter=form.separator))
@@ -57,7 +71,7 @@ def _header(path: Path, form: Form) -> list[str]:
         raise DataError(f"{path.name} has more than one column {twice[0]!r}: rename one of them")
     # Where every line is too long pandas cuts them; where one is, it says so.
     if first and len(first) != len(header):
-        _check_lines(path, form)
+        check_lines(path, form)
     return header
 
 
@@ -85,17 +99,3 @@ def _is_rounded(values: pd.Series, form: Form) -> bool:
     # Three decimals, times a thousand, are a whole number but for its last bits.
     near = np.abs(numbers * 1000 - (numbers * 1000).round()) < 1e-6
     return not form.decimal and bool(near.all() and (numbers < 1000).all())
-
-
-def _check_lines(path: Path, form: Form) -> None:
-    """Raise DataError unless every line has as many values as the header has names."""
-    with path.open(encoding=form.encoding, newline="") as file:
-        lines = csv.reader(file, delimiter=form.separator)
-        width = 0
-        for line in filter(None, lines):
-            width = width or len(line)
-            if len(line) != width:
-                raise DataError(
-                    f"{path.name}: line {lines.line_num} has {len(line)} values, "
-                    f"the header names {width} columns: correct the line"
-                )
