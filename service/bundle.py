@@ -63,6 +63,16 @@ class Target(msgspec.Struct, frozen=True):
     classes: list[Label] = []
 
 
+class Written(msgspec.Struct, frozen=True):
+    """How the training table was written, "" what it did not show; `first` is what a column's dates begin with."""
+
+    separator: str = ""
+    decimal: str = ""
+    thousands: str = ""
+    encoding: str = ""
+    first: dict[str, str] = {}
+
+
 class Data(msgspec.Struct, frozen=True):
     """The table that the model was made from: `training` of its `rows` were learned from."""
 
@@ -70,6 +80,7 @@ class Data(msgspec.Struct, frozen=True):
     rows: int
     training: int
     sha256: str
+    written: Written = Written()
 
 
 class Split(msgspec.Struct, frozen=True):

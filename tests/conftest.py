@@ -77,7 +77,7 @@ def train(artifacts: Path, data: Path, model: str = "", **parameters: Any) -> Tr
         estimator=family.name,
         features=described,
         target=columns.describe_target(dataset, pipeline[-1].classes_.tolist() if classify else []),
-        data=bundle.Data(dataset.path.name, len(dataset.table), len(X), dataset.sha256),
+        data=bundle.Data(dataset.path.name, len(dataset.table), len(X), dataset.sha256, dataset.written),
         split=bundle.Split(given["seed"], 0.25, [column for column in table if column != dataset.target]),
         parameters={**parameters, "missing": "impute"},
         cross_validation={},

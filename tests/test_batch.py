@@ -257,3 +257,61 @@ def test_any_file_is_answered_or_refused(wine, tmp_path, content, end):
     except CellarError as error:
         told = str(error)
     assert output.exists() == (not told) and "\n" not in told
+
+
+@pytest.fixture
+def learned(tmp_path):
+    """The function that trains on the text of a table, with a card, and returns the model and the table's path."""
+    from conftest import evaluate, train
+
+    def learn(text: str, card: str = ""):
+        house = tmp_path / "house"
+        house.mkdir()
+        (house / "t.csv").write_text(text)
+        (house / "t.toml").write_text(card)
+        trained = train(house, house / "t.csv", target="y", estimator="linear_regression")
+        evaluate(trained)
+        return load(trained.folder), house / "t.csv"
+
+    return learn
+
+
+def answers(model, path, text: str) -> list[float]:
+    """Return the predictions for the text of a file."""
+    source = path.with_name("rows.csv")
+    source.write_text(text)
+    batch.predict_file(model, source, path.with_name("out.csv"))
+    return pd.read_csv(path.with_name("out.csv"))["prediction"].tolist()
+
+
+def test_a_file_is_read_as_the_training_table_was(learned, capfd):
+    """Points are thousands where training showed it, though two rows show nothing; another separator is inferred."""
+    rows = "".join(f"{n}.{n * 37 % 1000:03};{n % 7};{n},5\n" for n in range(1, 61))
+    model, path = learned("area;rooms;y\n" + rows)
+    (first,) = answers(model, path, "area;rooms\n7.685;1\n")
+    told = "rows.csv is read as ;-separated, decimal comma, thousands set off by points, UTF-8."
+    assert told in capfd.readouterr().err
+    assert [first] == answers(model, path, "area,rooms\n7685,1\n") == answers(model, path, "area;rooms\n7685;1\n")
+    assert "rows.csv is read as ;-separated" in capfd.readouterr().err
+
+
+def test_a_card_goes_for_files_of_rows_as_well(learned):
+    """What comes first in a date, and truth values of 0 and 1, are read as the card had training read them."""
+    rows = "".join(f"{n % 12 + 1}/{n % 11 + 1}/2024,{n * 7 % 5 % 2},{n * 1.5}\n" for n in range(60))
+    card = '[columns.sold]\nkind = "date"\nfirst = "day"\n[columns.b]\nkind = "boolean"\n'
+    model, path = learned("sold,b,y\n" + rows, card)
+    assert model.manifest.data.written.first == {"sold": "day"}
+    batch.predict_file(model, path, path.with_name("out.csv"))
+    assert len(pd.read_csv(path.with_name("out.csv"))) == 60
+    assert answers(model, path, "sold,b\n2/3/2024,1\n") == answers(model, path, "sold,b\n2024-03-02,true\n")
+
+
+def test_a_short_line_is_refused(learned):
+    """A line without its last value is a mistake, though that value may be missing."""
+    rows = "".join(f"{n}.5,{'' if n % 9 == 0 else n * 7 % 5},{n * 1.5}\n" for n in range(60))
+    model, path = learned("x,z,y\n" + rows)
+    assert len(answers(model, path, "x,z\n1.5,2.5\n1.5,\n")) == 2
+    with pytest.raises(
+        DataError, match=r"rows\.csv: line 3 has 1 values, the header names 2 columns: correct the line"
+    ):
+        answers(model, path, "x,z\n1.5,2.5\n1.5\n0.3,1\n")

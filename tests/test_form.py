@@ -3,7 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from modeling.tables.form import Form, as_numbers, find_encoding, form_of
+from modeling.tables.form import Form, are_codes, as_numbers, doubt, find_encoding, form_of
 from service.errors import DataError
 
 
@@ -17,6 +17,10 @@ from service.errors import DataError
         ('a,b\n"1,234,567",x\n', "comma-separated, decimal point, thousands set off by commas, UTF-8"),
         ("a;b\n1\xa0234,5;1,5\n", ";-separated, decimal comma, thousands set off by blanks, UTF-8"),
         ("a;b\n1,234;x\n", ";-separated, decimal point, UTF-8"),
+        ("a;b\n346;x\n2.066.291;y\n", ";-separated, decimal comma, thousands set off by points, UTF-8"),
+        ("a;b\n1.234;2.5\n1.234.567;1\n", ";-separated, decimal point, UTF-8"),
+        ("a,b\n100 200 300,1\n", "comma-separated, decimal point, UTF-8"),
+        ("a,b\n1 200.5,1\n3 400,2\n", "comma-separated, decimal point, thousands set off by blanks, UTF-8"),
         ("a;b\n1,5;2.5\n", ";-separated, decimal point, UTF-8"),
         ("preis, netto;y\n1,5;2\n3,5;4\n", ";-separated, decimal comma, UTF-8"),
         ("one column\n1\n", "comma-separated, decimal point, UTF-8"),
@@ -70,3 +74,39 @@ def test_numbers_are_read_as_the_form_writes_them():
     numbers = as_numbers(texts, Form(";", ",", ".", "utf-8"))
     assert numbers.dropna().tolist() == [1234.5, 1234.5, 7.0, -0.5]
     assert as_numbers(pd.Series(["1e3", "1,5"]), Form(",", ".")).isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("cells", "form", "told"),
+    [
+        (["346", "76.571"], Form(), "in numbers such as '76.571' the point may be a decimal one or one of thousands"),
+        (["346", "76.571"], Form(decimal="."), ""),
+        (["346", "76.571", "1.5"], Form(), ""),
+        (["346", "76.571", "0.123"], Form(), ""),
+        (["3460", "76.571"], Form(), ""),
+        (["1.234", "12.500"], Form(), ""),
+        (["12", "1,234"], Form(), "in numbers such as '1,234' the comma may be a decimal one or one of thousands"),
+        (["12", "1,234"], Form(decimal=","), ""),
+        (["100 200", "300"], Form(), "in numbers such as '100 200' blanks may set off thousands or parts of a code"),
+        (["100 200", "300"], Form(thousands=" "), ""),
+        (["1", "2"], Form(), ""),
+        ([], Form(), ""),
+    ],
+)
+def test_numbers_that_can_be_read_in_two_ways_are_told(cells, form, told):
+    """A mark before three digits is doubtful unless the form, or another number beside it, says what it is."""
+    assert doubt(cells, form) == told
+
+
+def test_a_thousands_mark_says_which_mark_is_the_decimal_one():
+    """A card that names points as marks of thousands need not say that decimals have a comma."""
+    assert form_of(b"a;b\n346;1\n76.571;2\n", Form(thousands="."), "t.csv").decimal == ","
+
+
+def test_codes_are_no_numbers():
+    """Exponents without a sign in most of them and no decimals, or over 19 digits in all, name something."""
+    assert are_codes(["0E0", "1E1", "300"]) and are_codes(["100000000000000000007"] * 2)
+    assert not any(
+        map(are_codes, (["1e+05", "2"], ["1", "2", "1e39"], ["1.5e3", "2E2"], ["1", "2"], ["1", "1" * 24], []))
+    )
+    assert as_numbers(pd.Series(["1" * 24, "2"]), Form(",", ".")).tolist() == [float("1" * 24), 2.0]

@@ -24,6 +24,12 @@ def kind(values, name: str = "x", form: Form = FORM, **column) -> str:
     [
         ([1.5, 2.5, None], "number"),
         (["1", "NA", "3"], "number"),
+        (["1", " NA", "3", " "], "number"),
+        (["346", "76.571"], "number"),
+        (["100 200 300", "100 200 301"] * 20, "text"),
+        ([f"{n}E{n}" for n in range(6)] * 5, "category"),
+        (["1" * 24, "2"], "number"),
+        ([f"{10**20 + n}" for n in range(40)], "identifier"),
         ([0, 1] * 20, "number"),
         ([True, False], "boolean"),
         (["true", "FALSE", None, "NA"], "boolean"),
@@ -96,6 +102,7 @@ def test_the_card_has_the_last_word(values, column, first):
         ([1, 2], {"kind": "boolean"}, "a boolean, but it holds '1': correct one of the two"),
         (["2024-05-01", "soon"], {"kind": "date"}, "a date, but it holds 'soon': correct one of the two"),
         (["13/5/2024", "5/13/2024"], {"kind": "date"}, "a date, but it is not said what comes first: say `first ="),
+        (["12", "1,234"], {"kind": "number"}, "a number, but in numbers such as '1,234' the comma may"),
         ([None, None], {"kind": "boolean"}, "a boolean, but it holds nothing of that kind: correct the card"),
     ],
 )

@@ -124,3 +124,25 @@ def test_any_file_is_a_table_or_is_refused(path, content):
         told = str(error)
     assert "\n" not in told and len(told) < 400
     assert len(table) and table.columns.is_unique
+
+
+@pytest.mark.parametrize(
+    ("cells", "kept"),
+    [
+        (["346", "76.571"], True),
+        (["1.234", "12.500"], False),
+        (["346", "76.571", "1.5"], False),
+        (["1.0", "2"], False),
+        (["0E0", "1E1", "5E5"], True),
+        (["1e+05", "2"], False),
+        ([str(10**20 + 7), str(10**20 + 8)], True),
+        (["1", str(10**23), ""], True),
+        (["5", "inf", "1.25"], False),
+    ],
+)
+def test_what_may_be_no_number_stays_a_text(path, cells, kept):
+    """Where a number hides how it was written, and that matters, the column is what stands in the file."""
+    path.write_text("a,b\n" + "".join(f"{cell},1\n" for cell in cells))
+    table = read_table(path, find_form(path, Form()))
+    assert pd.api.types.is_numeric_dtype(table["a"]) is not kept
+    assert not kept or table["a"].fillna("").tolist() == cells

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
+import io
 import os
+import sys
 import warnings
 from collections.abc import Generator, Iterable
 from contextlib import closing
@@ -15,7 +19,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from modeling.tables.form import HEAD, MISSING_WORDS, Form, as_numbers, form_of
-from modeling.tables.reading import named
+from modeling.tables.reading import check_lines, named
 from modeling.tables.written_dates import as_iso, date_order
 from service.bundle import Feature
 from service.errors import DataError, InputError, Problem
@@ -24,6 +28,10 @@ from service.model import Model
 from service.values import TRUTH
 
 CHUNK = 50_000
+
+PLAIN = "comma-separated, decimal point, UTF-8"
+TRUTHS = {**TRUTH, "0": False, "1": True, "0.0": False, "1.0": True}
+"""A card makes truth values of 0 and 1, which pandas writes as 0.0 and 1.0 where some are missing."""
 
 
 def predict_file(model: Model, rows: Path, output: Path) -> tuple[int, list[Problem]]:
@@ -66,10 +74,11 @@ def _moved(problems: Iterable[Problem], before: int) -> list[Problem]:
 
 def _chunks(model: Model, rows: Path, source: Any) -> Generator[dict[str, Any], None, None]:
     """Yield the features' columns, a chunk at a time, with the values as JSON would have them."""
-    form = form_of(source.peek(HEAD), Form(), rows.name)
+    form = _form(model, source.peek(HEAD), rows.name)
     options = {**form.options(), "skip_blank_lines": len(model.schema.names) > 1}
     texts = {feature.name: "str" for feature in model.schema.features if feature.kind in ("category", "date")}
-    orders: dict[str, str] = {}
+    orders = dict(model.manifest.data.written.first)
+    checked = False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -79,6 +88,10 @@ def _chunks(model: Model, rows: Path, source: Any) -> Generator[dict[str, Any], 
                     absent = [name for name in model.schema.names if name not in table.columns]
                     if absent:
                         raise DataError(f"{rows.name} has no column {absent[0]!r}, which {model.name} needs: add it")
+                    # A line that is too short lacks its last value.
+                    if not checked and table.iloc[:, -1].isna().any():
+                        check_lines(rows, form)
+                        checked = True
                     yield {f.name: _values(f, table[f.name], form, orders) for f in model.schema.features}
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{rows.name} is empty: give a CSV file with a header") from error
@@ -86,28 +99,49 @@ def _chunks(model: Model, rows: Path, source: Any) -> Generator[dict[str, Any], 
         raise DataError(f"{rows.name} is not a table: {str(error).strip()}; correct it") from error
 
 
+def _form(model: Model, head: bytes, name: str) -> Form:
+    """Return how a file is written: as the training table where its header is, else as it shows; tell what is odd."""
+    form = form_of(head, Form(), name)
+    written = model.manifest.data.written
+    encoding = written.encoding if head.isascii() and written.encoding != "utf-16" else form.encoding
+    alike = {"decimal": written.decimal, "thousands": written.thousands, "encoding": encoding}
+    if written.separator and _names_all(model, head, written.separator, form.encoding):
+        form = form_of(head, msgspec.convert({"separator": written.separator, **alike}, Form), name)
+    if form.told() != PLAIN:
+        tqdm.write(f"{name} is read as {form.told()}.", file=sys.stderr)
+    return form
+
+
+def _names_all(model: Model, head: bytes, separator: str, encoding: str) -> bool:
+    """Whether the header of a file, so separated, names every feature."""
+    text = codecs.getincrementaldecoder(encoding)().decode(head)
+    header = next(filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=separator)), [])
+    return set(model.schema.names) <= set(named(header))
+
+
 def _name(name: str, at: int) -> str:
     return named([""] * at + ["" if name == f"Unnamed: {at}" else name])[at]
 
 
 def _values(feature: Feature, column: pd.Series, form: Form, orders: dict[str, str]) -> Any:
-    """Return a column of a file as JSON would have it; `orders` remembers how the first chunk wrote its dates."""
+    """Return a column of a file as JSON would have it; `orders` remembers what its dates begin with."""
     if feature.kind == "number":
         return column.to_numpy() if column.dtype.kind in "fiu" else _numbers(column, form)
     if feature.kind == "category":
         return [None if value != value else value for value in column]
-    missing = column.isna() | column.isin(MISSING_WORDS)
+    missing = column.isna() | column.astype("str").str.strip().isin(("", *MISSING_WORDS))
     texts = [None if gone else str(value).strip() for value, gone in zip(column, missing, strict=True)]
     if feature.kind == "boolean":
-        return [text if text is None else TRUTH.get(text.lower(), text) for text in texts]
-    order = orders.setdefault(feature.name, date_order(filter(None, texts)) or "")
+        return [text if text is None else TRUTHS.get(text.lower(), text) for text in texts]
+    given = orders.get(feature.name, "")
+    order = orders[feature.name] = date_order(filter(None, texts), given) or given
     return [text if text is None else as_iso(text, order) for text in texts]
 
 
 def _numbers(column: pd.Series, form: Form) -> list[Any]:
     """Return what stands in a column that is not all numbers: a number where it is one, else the text."""
     numbers = as_numbers(column.astype("str"), form)
-    kept = numbers.notna() | column.isna() | column.isin(MISSING_WORDS)
+    kept = numbers.notna() | column.isna() | column.astype("str").str.strip().isin(("", *MISSING_WORDS))
     return [number if good else value for number, good, value in zip(numbers, kept, column, strict=True)]
 
 

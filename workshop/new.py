@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from modeling.tables.columns import left_out
 from modeling.tables.dataset import Described, describe, find, learnable
-from modeling.tables.kinds import doubt
+from modeling.tables.kinds import unclear
 from service import bundle
 from service.errors import DataError
 from service.files import replace_file
@@ -93,9 +93,13 @@ def _column(dataset: Described, name: str, why_left: str) -> str:
     column = dataset.card.columns.get(name)
     said = {"unit": column.unit if column else "", "meaning": column.meaning if column else ""}
     kind = dataset.kinds[name]
-    doubtful = kind == "text" and doubt(dataset.table[name])
+    doubtful = kind == "text" and unclear(dataset.table[name], dataset.form)
     if name != dataset.target and not doubtful and (not why_left or kind in ("identifier", "text")):
         said = {"kind": kind, **said}
+    elif column and column.kind:
+        said = {"kind": column.kind, **said}
+    if dataset.first.get(name):
+        said["first"] = dataset.first[name]
     present = dataset.table[name].dropna()
     remarks = ["the target"] if name == dataset.target else []
     remarks += [f"such as {_toml(str(present.iloc[0]).removesuffix(' 00:00:00')[:40])}"] if len(present) else []

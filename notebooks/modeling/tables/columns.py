@@ -44,7 +44,7 @@ def choose_features(dataset: Dataset, wanted: Sequence[str] = ()) -> list[str]:
             f"{dataset.path.name} has no column to learn from ({name!r} {why}): add one, or name `features`"
         )
     numeric = [name for name in chosen if _is_numeric(dataset.table[name])]
-    return [*numeric, *(name for name in chosen if name not in numeric)]
+    return list(dict.fromkeys([*numeric, *chosen]))
 
 
 def left_out(dataset: Described) -> dict[str, str]:
@@ -70,8 +70,8 @@ def as_model_input(table: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame
     but stay in 64-bit columns, so that least squares loses no digits.
     """
     numeric = [name for name in features if _is_numeric(table[name])]
-    texts = [name for name in features if name not in numeric]
     columns: dict[str, pd.Series] = {name: _as_number(table[name]) for name in numeric}
+    texts = [name for name in features if name not in columns]
     columns |= {name: table[name].map(_as_text).astype(object) for name in texts}
     return pd.DataFrame(columns, index=table.index, copy=False)
 

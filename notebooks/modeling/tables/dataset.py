@@ -18,6 +18,7 @@ from modeling.tables.kinds import is_number as is_number  # the notebooks know i
 from modeling.tables.reading import read_table
 from modeling.tables.target import Task as Task
 from modeling.tables.target import check_kind, check_target, check_written, task_of
+from service.bundle import Written
 from service.errors import DataError, meant
 from service.files import file_sha256
 
@@ -55,6 +56,15 @@ class Described(msgspec.Struct, frozen=True):
     form: Form
     kinds: dict[str, Kind]
     notes: dict[str, str]
+    first: dict[str, str]
+
+    @property
+    def written(self) -> Written:
+        """How the file writes its table, for a file of rows that is to be read alike."""
+        # Numbers that were read as decimals settle what their point is, though nothing else in the file did.
+        fractions = any((self.table[name] % 1 > 0).any() for name in self.table.select_dtypes("float"))
+        form = self.form
+        return Written(form.separator, form.decimal or "." * fractions, form.thousands, form.encoding, self.first)
 
     @property
     def stated_task(self) -> Task | Literal[""]:
@@ -105,8 +115,8 @@ def describe(data: str | Path, target: str = "") -> Described:
     target = target or card.target
     if target and target not in table.columns:
         raise DataError(f"{path.name} has no column {target!r}: choose the target among {_names(table)}")
-    kinds, notes = _understand(table, card, form, target)
-    return Described(path, card, table, target, form, kinds, notes)
+    kinds, notes, first = _understand(table, card, form, target)
+    return Described(path, card, table, target, form, kinds, notes, first)
 
 
 def learnable(described: Described, task: Task | Literal[""] = "") -> Dataset:
@@ -160,19 +170,24 @@ def slug(name: str) -> str:
     return found
 
 
-def _understand(table: pd.DataFrame, card: Card, form: Form, target: str) -> tuple[dict[str, Kind], dict[str, str]]:
-    """Put what each column was understood as into the table; return the kinds, and what was assumed of which."""
+def _understand(
+    table: pd.DataFrame, card: Card, form: Form, target: str
+) -> tuple[dict[str, Kind], dict[str, str], dict[str, str]]:
+    """Put what each column was understood as into the table; return kinds, notes, and what dates begin with."""
     kinds: dict[str, Kind] = {}
     notes: dict[str, str] = {}
+    first: dict[str, str] = {}
     for name in table.columns:
         found = read_column(table[name], card.columns.get(name, Column()), form)
         kinds[name] = found.kind
         if found.note:
             notes[name] = found.note
+        if found.first:
+            first[name] = found.first
         # A target that is a date has no task yet: it stays a text.
         if found.values is not table[name] and not (name == target and found.kind == "date"):
             table[name] = found.values
-    return kinds, notes
+    return kinds, notes, first
 
 
 def brief(text: object, most: int = 28) -> str:

@@ -23,6 +23,9 @@ SAMPLE = 1000
 """How many lines of them."""
 
 SEPARATORS = {",": "comma-separated", ";": ";-separated", "\t": "tab-separated", "|": "|-separated"}
+OTHER = {",": ".", ".": ","}
+"""Where one of the two sets off thousands the other one is the decimal mark."""
+
 MARKS = {"": "", ",": "commas", ".": "points", " ": "blanks", "\xa0": "blanks", "\u202f": "blanks", "'": "apostrophes"}
 ENCODINGS = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows-1252 (Latin-1)", "latin-1": "Latin-1"}
 UNUSED = (b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d")
@@ -35,7 +38,10 @@ csv.field_size_limit(1 << 24)  # a text of 128 KiB, Python's own limit, is no mi
 
 
 class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a file writes its table; a card gives what was found out wrongly, "" what is to be found out."""
+    """How a file writes its table; a card gives what was found out wrongly, "" what is to be found out.
+
+    Where nothing in a file shows which mark is the decimal one, `decimal` stays "" and a point is read as one.
+    """
 
     separator: Literal["", ",", ";", "\t", "|"] = ""
     decimal: Literal["", ".", ","] = ""
@@ -55,7 +61,7 @@ class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         # "NA" is a class or a category like any other, unless it stands among numbers.
         return {
             "sep": self.separator,
-            "decimal": self.decimal,
+            "decimal": self.decimal or ".",
             "encoding": self.encoding,
             "index_col": False,
             "low_memory": False,
@@ -83,8 +89,8 @@ def form_of(head: bytes, given: Form, name: str) -> Form:
     cut = len(head) >= HEAD
     separator: Any = given.separator or max(SEPARATORS, key=lambda mark: _fit(_rows(text, mark, cut)))
     columns = _columns(_rows(text, separator, cut))
-    decimal = given.decimal or ("," if separator != "," and _writes_commas(columns) else ".")
-    return Form(separator, decimal, given.thousands or _thousands(columns, decimal), encoding)
+    decimal: Any = given.decimal or OTHER.get(given.thousands) or _decimal(columns, separator)
+    return Form(separator, decimal, given.thousands or _thousands(columns, decimal or "."), encoding)
 
 
 def find_encoding(blocks: Iterable[bytes], name: str, whole: bool = True) -> str:
@@ -105,28 +111,53 @@ def find_encoding(blocks: Iterable[bytes], name: str, whole: bool = True) -> str
 def as_numbers(texts: pd.Series, form: Form) -> pd.Series:
     """Return texts `[n]` as numbers, NaN where one is none as the form writes them."""
     if form.decimal != "," and not form.thousands:
-        return pd.to_numeric(texts, errors="coerce")
+        # What has more than 64 bits is a number all the same, rounded.
+        return pd.to_numeric(texts, errors="coerce").astype("float64")
     stripped = texts.astype("str").str.strip()
-    written = stripped.where(stripped.str.fullmatch(_number(form.decimal, form.thousands)))
+    written = stripped.where(stripped.str.fullmatch(_number(form.decimal or ".", form.thousands)))
     if form.thousands:
         written = written.str.replace(form.thousands, "", regex=False)
-    return pd.to_numeric(written.str.replace(form.decimal, ".", regex=False), errors="coerce")
+    return pd.to_numeric(written.str.replace(form.decimal or ".", ".", regex=False), errors="coerce").astype("float64")
 
 
-def are_codes(texts: pd.Series) -> bool:
+def begin_with_zeros(texts: pd.Series) -> bool:
     """Whether texts are whole numbers of which some, as postcodes do, begin with a zero that a number would lose."""
     stripped = texts.astype("str").str.strip()
     return bool(stripped.str.match("0[0-9]").any() and stripped.str.fullmatch("[0-9]+").all())
 
 
-def is_doubtful(texts: Iterable[str]) -> bool:
-    """Whether texts are whole numbers of which some have a comma before three digits: decimals, or thousands?"""
-    commas = False
-    for text in texts:
-        if not re.fullmatch(r"\s*[+-]?\d+(,\d{3})?\s*", text):
-            return False
-        commas = commas or "," in text
-    return commas
+def doubt(texts: Iterable[str], form: Form) -> str:
+    """Return in words why numbers can be read in two ways as far as the form tells, "" if they cannot.
+
+    A comma before three digits always; a point there beside whole numbers below 1000, because who writes three
+    decimals writes them everywhere; blanks, with which telephone numbers are written as well.
+    """
+    cells = [str(text).strip() for text in texts]
+    if "," not in (form.decimal, form.thousands) and _all_match(r"[+-]?\d+(,\d{3})?", cells):
+        return _either(cells, ",", "the comma may be a decimal one or one of thousands")
+    if not form.decimal and _all_match(r"[+-]?(0|[1-9]\d{0,2}(\.\d{3})?)", cells):
+        mixed = not all("." in cell for cell in cells)
+        return _either(cells, ".", "the point may be a decimal one or one of thousands") if mixed else ""
+    if form.thousands != " " and _all_match(r"[+-]?\d{1,3}( \d{3})*", cells):
+        return _either(cells, " ", "blanks may set off thousands or parts of a code")
+    return ""
+
+
+def are_codes(texts: Iterable[str]) -> bool:
+    """Whether texts look like numbers but name something: most as `3E5`, or all of over 19 digits."""
+    cells = [str(text).strip() for text in texts]
+    exponents = sum("e" in cell.lower() for cell in cells) if _all_match(r"\d+([eE]\d+)?", cells) else 0
+    return 0 < len(cells) <= 2 * exponents or _all_match(r"\d{20,}", cells)
+
+
+def _all_match(pattern: str, cells: Sequence[str]) -> bool:
+    matches = re.compile(pattern, re.ASCII).fullmatch
+    return bool(cells) and all(map(matches, cells))
+
+
+def _either(cells: Iterable[str], mark: str, why: str) -> str:
+    such = next((cell[:40] for cell in cells if mark in cell), "")
+    return such and f"in numbers such as {such!r} {why}"
 
 
 def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, final: bool = False) -> bool:
@@ -174,9 +205,13 @@ def _all_are(cells: Sequence[str], decimal: str, thousands: str = "") -> bool:
     return bool(cells) and all(map(pattern.fullmatch, cells))
 
 
-def _writes_commas(columns: Sequence[Sequence[str]]) -> bool:
-    """Whether numbers have a comma before their decimals: some certainly, and none a point."""
-    return _has_decimals(columns, ",") and not _has_decimals(columns, ".")
+def _decimal(columns: Sequence[Sequence[str]], separator: str) -> str:
+    """Return the decimal mark that some numbers show, "" if none does; two groups of three digits show the other."""
+    if _has_decimals(columns, "."):
+        return "."
+    if separator != "," and _has_decimals(columns, ","):
+        return ","
+    return next((OTHER[mark] for mark in OTHER if _has_groups(columns, mark)), "")
 
 
 def _has_decimals(columns: Sequence[Sequence[str]], mark: str) -> bool:
@@ -189,12 +224,22 @@ def _has_decimals(columns: Sequence[Sequence[str]], mark: str) -> bool:
     )
 
 
+def _has_groups(columns: Sequence[Sequence[str]], mark: str) -> bool:
+    """Whether a column of numbers has a mark twice in one of them."""
+    alike = (cells for cells in columns if _all_are(cells, OTHER[mark], mark))
+    return any(cell.count(mark) > 1 for cells in alike for cell in cells)
+
+
 def _thousands(columns: Sequence[Sequence[str]], decimal: str) -> Any:
     """Return the mark before each three digits of large numbers, where it can be nothing else."""
     for mark in (",", ".", " ", "\xa0", "\u202f", "'"):
         alike = [cells for cells in columns if mark != decimal and _all_are(cells, decimal, mark)]
-        # A comma before three digits may also be a decimal one where none is known; a second group cannot.
-        doubtful = re.compile(rf"[^{mark}]*({mark}\d{{3}})?" if mark == "," else rf"[^{re.escape(mark)}]*")
+        # A comma before three digits may also be a decimal one where none is known; a second group cannot. Blanks
+        # stand in telephone numbers too, but not beside decimals.
+        doubtful = {
+            ",": re.compile(r"[^,]*(,\d{3})?"),
+            " ": re.compile(rf"[^ ]*|[^{re.escape(decimal)}]*"),
+        }.get(mark, re.compile(rf"[^{re.escape(mark)}]*"))
         if any(not all(map(doubtful.fullmatch, cells)) for cells in alike):
             return mark
     return ""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 import pandas as pd
 
-from modeling.tables.form import MISSING_WORDS, Form, are_codes, as_numbers, is_doubtful
+from modeling.tables.form import MISSING_WORDS, Form, are_codes, as_numbers, begin_with_zeros, doubt
 from modeling.tables.written_dates import as_dates, date_order, looks_like_date
 from service.errors import DataError
 from service.values import TRUTH
@@ -45,6 +44,7 @@ class Read(msgspec.Struct, frozen=True):
     kind: Kind
     values: pd.Series
     note: str = ""
+    first: str = ""
 
 
 def read_column(values: pd.Series, column: Column, form: Form) -> Read:
@@ -83,7 +83,7 @@ def is_truth(column: pd.Series) -> bool:
 def known(values: pd.Series) -> pd.Series:
     """Return what stands in a column, without missing values and the words for one."""
     present = values.dropna()
-    return present if is_number(values) else present[~present.isin(MISSING_WORDS)]
+    return present if is_number(values) else present[~present.astype("str").str.strip().isin(("", *MISSING_WORDS))]
 
 
 def stray_text(values: pd.Series, form: Form) -> str:
@@ -101,14 +101,14 @@ def stray_text(values: pd.Series, form: Form) -> str:
     return ""
 
 
-def doubt(values: pd.Series) -> str:
+def unclear(values: pd.Series, form: Form) -> str:
     """Return why numbers or dates can be read in two ways, and where to say in which; "" if they cannot."""
     if is_number(values) or is_truth(values) or is_date(values):
         return ""
     different = known(values).unique()
-    if len(different) and is_doubtful(map(str, different)):
-        note = f"in numbers such as {_with_comma(different)!r} the comma may be a decimal one or one of thousands"
-        return f"{note}: say which as `decimal` or `thousands` under [form] in the card"
+    numbers = doubt(different, form)
+    if numbers:
+        return f"{numbers}: say which as `decimal` or `thousands` under [form] in the card"
     if len(different) and all(map(looks_like_date, different)):
         note = f"dates such as {str(different[0])[:40]!r} may begin with the day or the month, or are none"
         return f'{note}: say `kind = "date"` and `first = "day"` or "month" in the card'
@@ -125,7 +125,8 @@ def _numbers(values: pd.Series, column: Column, form: Form) -> Read | None:
     rest = known(values)
     if rest.empty or is_truth(values) or set(map(type, rest.head(100))) != {str}:
         return None
-    if not column.kind and are_codes(rest):
+    different = rest.unique()
+    if doubt(different, form) or (not column.kind and (are_codes(different) or begin_with_zeros(rest))):
         return None
     numbers = as_numbers(rest, form)
     return None if numbers.isna().any() else Read("number", numbers.reindex(values.index))
@@ -158,7 +159,7 @@ def _dates(values: pd.Series, column: Column, form: Form) -> Read | None:
     except ValueError:
         return None
     note = f"dates written {FIRST[order]}, such as {different[0]}" if order else ""
-    return Read("date", read, note)
+    return Read("date", read, note, order)
 
 
 READERS = {"boolean": _truths, "number": _numbers, "date": _dates}
@@ -178,9 +179,9 @@ def _unless_counted(found: Read) -> Read:
 
 def _of_texts(values: pd.Series, form: Form) -> Read:
     present = values.dropna()
-    different, doubtful = present.unique(), doubt(values)
-    if doubtful:
-        return Read("text", values, doubtful)
+    different, why = present.unique(), unclear(values, form)
+    if why:
+        return Read("text", values, why)
     if len(present) < FEWEST_ROWS or len(different) <= min(MOST_CATEGORIES, len(present) / 2):
         return Read("category", values, _of_codes(known(values)))
     words = sum(len(str(text).split()) for text in different[:1000]) / len(different[:1000])
@@ -191,18 +192,17 @@ def _of_texts(values: pd.Series, form: Form) -> Read:
 
 
 def _of_codes(texts: pd.Series) -> str:
-    if not are_codes(texts):
+    if not begin_with_zeros(texts):
         return ""
     first = next(str(text)[:40] for text in texts if str(text).strip().startswith("0"))
     return f"whole numbers with leading zeros, such as {first!r}, are kept as texts"
 
 
-def _with_comma(texts: Iterable[str]) -> str:
-    return next(str(text)[:40] for text in texts if "," in str(text))
-
-
 def _first_other(values: pd.Series, kind: str, form: Form) -> str:
     """Return what in a column is not of a kind, or that nothing is."""
+    why = unclear(values, form) if kind == "number" else ""
+    if why:
+        return f"but {why}"
     for value in known(values).unique():
         if kind == "number" and not pd.isna(as_numbers(pd.Series([value]), form)[0]):
             continue

@@ -6,13 +6,15 @@ import csv
 import mmap
 import re
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from modeling.tables.form import Form, are_codes
+from modeling.tables.form import Form, are_codes, begin_with_zeros, doubt
 from service.errors import DataError
 
 LEADING_ZERO = re.compile(rb"[\n\r,;\t|\"] *0[0-9]+ *(?:[\",;\t|\r\n]|\Z)")
@@ -28,15 +30,16 @@ def read_table(path: Path, form: Form, texts: Sequence[str] = ()) -> pd.DataFram
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table: pd.DataFrame = pd.read_csv(path, dtype=dict.fromkeys(texts, "str"), **form.options())
+        _keep_texts(path, form, table)
         # A line that is too short lacks its last value: only where one is missing lines have to be counted.
         if table.empty or table.iloc[:, -1].isna().any():
-            _check_lines(path, form)
+            check_lines(path, form)
         if table.shape[1] != len(header):
             raise pd.errors.ParserError("its header can be read in two ways")
         _keep_zeros(path, form, table)
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, csv.Error) as error:
         with suppress(csv.Error, UnicodeError):
-            _check_lines(path, form)
+            check_lines(path, form)
         raise DataError(f"{path.name} is not a table: {str(error).strip()}; correct it") from error
     except UnicodeError as error:
         raise DataError(f"{path.name} is not {form.encoding} text: correct `encoding` in its card") from error
@@ -53,7 +56,7 @@ def _keep_zeros(path: Path, form: Form, table: pd.DataFrame) -> None:
         return
     texts = pd.read_csv(path, usecols=whole, dtype="str", **form.options())
     for name in texts:
-        if are_codes(texts[name].dropna()):
+        if begin_with_zeros(texts[name].dropna()):
             table[name] = texts[name]
 
 
@@ -73,22 +76,7 @@ def named(header: Sequence[str]) -> list[str]:
     return [name or f"column {at}" for at, name in enumerate(header, 1)]
 
 
-def _header(path: Path, form: Form) -> list[str]:
-    with path.open(encoding=form.encoding, newline="") as file:
-        rows = filter(None, csv.reader(file, delimiter=form.separator))
-        header, first = named(next(rows, [])), next(rows, [])
-    if not header:
-        raise DataError(f"{path.name} is empty: give a CSV file with a header and rows")
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise DataError(f"{path.name} has more than one column {twice[0]!r}: rename one of them")
-    # Where every line is too long pandas cuts them; where one is, it says so.
-    if first and len(first) != len(header):
-        _check_lines(path, form)
-    return header
-
-
-def _check_lines(path: Path, form: Form) -> None:
+def check_lines(path: Path, form: Form) -> None:
     """Raise DataError unless every line has as many values as the header has names."""
     with path.open(encoding=form.encoding, newline="") as file:
         lines = csv.reader(file, delimiter=form.separator)
@@ -100,3 +88,44 @@ def _check_lines(path: Path, form: Form) -> None:
                     f"{path.name}: line {lines.line_num} has {len(line)} values, "
                     f"the header names {width} columns: correct the line"
                 )
+
+
+def _header(path: Path, form: Form) -> list[str]:
+    with path.open(encoding=form.encoding, newline="") as file:
+        rows = filter(None, csv.reader(file, delimiter=form.separator))
+        header, first = named(next(rows, [])), next(rows, [])
+    if not header:
+        raise DataError(f"{path.name} is empty: give a CSV file with a header and rows")
+    twice = sorted(name for name, count in Counter(header).items() if count > 1)
+    if twice:
+        raise DataError(f"{path.name} has more than one column {twice[0]!r}: rename one of them")
+    # Where every line is too long pandas cuts them; where one is, it says so.
+    if first and len(first) != len(header):
+        check_lines(path, form)
+    return header
+
+
+def _keep_texts(path: Path, form: Form, table: pd.DataFrame) -> None:
+    """Put the texts of the file where pandas made numbers of what may be none, or of only some cells."""
+    at = [place for place in range(table.shape[1]) if _is_rounded(table.iloc[:, place], form)]
+    if not at:
+        return
+    texts = pd.read_csv(path, dtype="str", usecols=at, **form.options())
+    for place, name in zip(at, texts, strict=True):
+        found = texts[name].dropna().unique()
+        if pd.api.types.is_object_dtype(table.iloc[:, place]) or doubt(found, form) or are_codes(found):
+            table.isetitem(place, texts[name])
+
+
+def _is_rounded(values: pd.Series, form: Form) -> bool:
+    """Whether numbers may have been written otherwise than pandas read them: with an exponent, with thousands."""
+    if values.dtype == object:
+        return any(isinstance(value, int) and not isinstance(value, bool) for value in values)
+    if values.dtype != "float64":
+        return False
+    numbers = np.abs(values.to_numpy()[np.isfinite(values)])
+    if (numbers == numbers.round()).all():
+        return bool(len(numbers))
+    # Three decimals, times a thousand, are a whole number but for its last bits.
+    near = np.abs(numbers * 1000 - (numbers * 1000).round()) < 1e-6
+    return not form.decimal and bool(near.all() and (numbers < 1000).all())

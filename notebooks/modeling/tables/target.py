@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from modeling.tables.form import Form, as_numbers
-from modeling.tables.kinds import Kind, doubt, is_number, stray_text
+from modeling.tables.kinds import Kind, is_number, stray_text, unclear
 from service.errors import DataError
 
 Task = Literal["classification", "regression"]
@@ -43,7 +43,7 @@ def task_of(target: pd.Series) -> Task:
 
 def check_written(path: Path, target: pd.Series, kind: Kind, form: Form) -> None:
     """Raise DataError if a target is nearly all numbers, or numbers or dates that could be read in two ways."""
-    stray, doubtful = stray_text(target, form), doubt(target) if kind == "text" else ""
+    stray, doubtful = stray_text(target, form), unclear(target, form) if kind == "text" else ""
     if stray:
         raise DataError(f"{_named(path, target)} is {stray}: correct it")
     if doubtful:
