@@ -279,8 +279,8 @@ class TestStrangeTables:
 
     def test_a_late_failure_is_told_on_every_page(self, tmp_path):
         """Pages that were begun for a version, before the evaluation failed, say failed like the last one."""
-        house = run(tmp_path, Job(ROOT / "data" / "wine.csv", {"promote": "magic"}))
-        assert re.match(r"the parameter `promote` must be one of", house.outcomes["wine"].error)
+        house = run(tmp_path, Job(ROOT / "data" / "wine.csv", {"coverage": 2.0}))
+        assert re.match(r"the parameter `coverage` must ", house.outcomes["wine"].error)
         assert [path.name for path in (tmp_path / "reports" / "wine").iterdir()] == ["failed"]
         for step in STEPS:
             assert house.page("wine", "failed", f"{step}.html").title.text.endswith("wine, failed · Cellar")
@@ -396,6 +396,7 @@ class TestOtherWays:
     [
         ({"tset_size": 0.3}, r"no notebook has a parameter 'tset_size'; did you mean 'test_size'"),
         ({"x=1\nimport os": 1}, r"no notebook has a parameter "),
+        ({"promote": "magic"}, r"the parameter `promote` must be one of if_better, never, always, got 'magic'"),
         ({"seed": "now"}, r"`seed` .* must be of type int"),
         ({"model": "../../etc"}, r"the parameter `model`: '\.\./\.\./etc' cannot name a model"),
         ({"model": "Wine"}, r"the parameter `model`: 'Wine' cannot name a model"),
