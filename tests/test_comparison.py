@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV, KFold, RandomizedSearchCV, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -22,6 +23,7 @@ from service.errors import DataError
 DRAW = np.random.default_rng(0)
 X = pd.DataFrame(DRAW.normal(size=(120, 3)), columns=["a", "b", "c"])
 CLASSES = np.where(X["a"] + DRAW.normal(scale=0.3, size=120) > 0, "yes", "no").astype(object)
+RIGHT = {"accuracy": get_scorer("accuracy")}
 FOLDS = list(StratifiedKFold(4, shuffle=True, random_state=0).split(X, CLASSES))
 
 
@@ -84,18 +86,18 @@ def test_a_candidate_is_scored_on_rows_that_it_was_not_fitted_to():
     noise = DRAW.permutation(CLASSES)
     tree = pipeline(DecisionTreeClassifier(random_state=0))
     (train, test), *_ = FOLDS
-    assert comparison.score(tree, X, noise, train, test, ["accuracy"])["accuracy"] < 0.9
-    assert comparison.score(tree, X, noise, train, train, ["accuracy"])["accuracy"] == 1
+    assert comparison.score(tree, X, noise, train, test, RIGHT)["accuracy"] < 0.9
+    assert comparison.score(tree, X, noise, train, train, RIGHT)["accuracy"] == 1
 
 
 def test_scores_are_those_of_scikit_learn():
     """Each measure asked for is there, and the candidate itself stays unfitted."""
     from sklearn.model_selection import cross_validate
 
-    measures = ["accuracy", "balanced_accuracy", "f1_macro"]
+    measures = {name: get_scorer(name) for name in ("accuracy", "balanced_accuracy", "f1_macro")}
     estimator = pipeline(LogisticRegression())
     ours = [comparison.score(estimator, X, CLASSES, *rows, measures) for rows in FOLDS]
-    theirs = cross_validate(estimator, X, CLASSES, cv=FOLDS, scoring=measures)
+    theirs = cross_validate(estimator, X, CLASSES, cv=FOLDS, scoring=list(measures))
     for measure in measures:
         assert [found[measure] for found in ours] == pytest.approx(theirs[f"test_{measure}"].tolist())
     assert not hasattr(estimator[-1], "coef_")
@@ -105,7 +107,7 @@ def test_a_candidate_that_cannot_be_fitted_says_why():
     """What one family cannot do does not end the comparison."""
     estimator = pipeline(LogisticRegression(C=-1.0))
     (train, test), *_ = FOLDS
-    found = comparison.score(estimator, X, CLASSES, train, test, ["accuracy"])
+    found = comparison.score(estimator, X, CLASSES, train, test, RIGHT)
     assert list(found) == ["failed"] and "'C' parameter" in found["failed"]
 
 
@@ -192,6 +194,20 @@ def test_a_learning_curve_has_a_point_for_each_share_of_the_rows():
     assert counts.tolist() == [18, 36, 54, 72, 90]
     assert seen.shape == unseen.shape == (5, 4)
     assert 0.7 < unseen[-1].mean() <= 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ([0.5, 0.6, 0.7], [0.6, 0.7, 0.8], "More rows would help: the last step of the learning curve is +0.100"),
+        ([0.9, 0.9, 0.9], [0.901, 0.9, 0.899], "More rows of the same kind would change little"),
+        ([0.9, 0.5, 0.7], [0.6, 0.7, 0.8], "Whether more rows would help cannot be told"),
+        ([np.nan] * 3, [0.6, 0.7, 0.8], "The learning curve could not be measured."),
+    ],
+)
+def test_the_outlook_goes_no_further_than_the_folds_do(before, after, told):
+    """A step counts only beyond what the folds differ by."""
+    assert comparison.outlook(np.array([before, after])).startswith(told)
 
 
 def test_a_comparison_is_told_without_a_number_that_json_has_not():

@@ -14,8 +14,9 @@ PARAMETERS = "seed = 0  # of chance"
 STEPS = """\
 from modeling import progress
 progress.INTERVAL = 0
-for name in progress.track(["ridge", "svm", "lasso"], 3, "fits"):
-    pass
+with progress.Steps(3, "fits") as steps:
+    for name in ["ridge", "svm", "lasso"]:
+        steps.advance()
 """
 
 

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
@@ -35,9 +36,10 @@ def training(task: str) -> tuple:
     return X, y, columns.describe_features(dataset, X, [])
 
 
-def fit(task: str, name: str) -> Pipeline:
-    """Fit an estimator to its task's table as 02_train does."""
+def fit(task: str, name: str, labels: np.ndarray | None = None) -> Pipeline:
+    """Fit an estimator to its task's table, or to other labels of it, as 02_train does."""
     X, y, _ = training(task)
+    y = y if labels is None else labels
     family = estimators.find(name, task)
     scale = StandardScaler() if family.scaled else "passthrough"
     prepare = ColumnTransformer([("numbers", scale, list(range(X.shape[1])))])
@@ -54,6 +56,15 @@ def test_every_estimator_is_exported_and_answers_the_same(task, name):
     assert len(rows) > len(X)
     assert 0 <= parity.check_parity(export.to_onnx(pipeline, X), pipeline, rows, spread) <= parity.TOLERANCE
     assert pipeline.score(X, y) > (0.8 if task == "classification" else 0.3)
+
+
+@pytest.mark.parametrize("name", estimators.names("classification"))
+def test_two_classes_with_names_are_exported_too(name):
+    """Of two classes scikit-learn keeps one set of coefficients, and a graph has to answer for both, far away too."""
+    X, y, features = training("classification")
+    pipeline = fit("classification", name, np.array(["red", "white"], dtype=object)[(y > 0).astype(int)])
+    rows = pd.concat([parity.parity_rows(pipeline, X, features), 1000 * X], ignore_index=True)
+    assert parity.check_parity(export.to_onnx(pipeline, X), pipeline, rows) <= parity.TOLERANCE
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
+from sklearn.dummy import DummyClassifier
 
 from modeling.grading import evaluation
 from modeling.grading.evaluation import judge
@@ -97,12 +98,14 @@ def test_intervals_are_those_of_the_bootstrap():
     assert first["accuracy"].high == pytest.approx(right[19_500], abs=0.09)
 
 
-@pytest.mark.parametrize("spread", [0.0, 1.0])
-def test_a_wider_spread_gives_a_wider_interval(spread):
-    """A model that is always right has an interval without width; one that errs has one with it."""
-    predicted = np.where(np.arange(12) < 6 * spread, 1 - np.minimum(TRUE, 1), TRUE)
-    accuracy = evaluation.with_intervals("classification", TRUE, predicted, seed=0, rounds=50)["accuracy"]
-    assert (accuracy.high > accuracy.low) == bool(spread)
+def test_a_metric_that_no_draw_moves_has_an_interval_without_width():
+    """A model that is off by the same everywhere is so in every draw; one that errs by chance is not."""
+    y = np.linspace(0, 1, 30)
+    same, noisy = (
+        evaluation.with_intervals("regression", y, y + off, seed=0, rounds=50)["mae"]
+        for off in (0.1, np.random.default_rng(0).normal(size=30))
+    )
+    assert same.high == pytest.approx(same.low) and noisy.high > noisy.low
 
 
 REFUSED = {
@@ -149,12 +152,12 @@ def test_the_gate_lets_pass(champion):
         ([59, 71, 48], "accuracy"),
         ([5] * 20, "accuracy"),
         ([66, 34], "accuracy"),
-        ([67, 33], "balanced_accuracy"),
-        ([45, 45, 5], "balanced_accuracy"),
-        ([95, 5], "balanced_accuracy"),
+        ([67, 33], "roc_auc"),
+        ([45, 45, 5], "roc_auc"),
+        ([95, 5], "roc_auc"),
     ],
 )
-def test_uneven_classes_are_graded_by_balanced_accuracy(counts, metric):
+def test_uneven_classes_are_graded_by_their_ranking(counts, metric):
     """One class with over two thirds of the rows, or one far below an equal share, changes the headline."""
     labels = np.repeat(np.arange(len(counts)), counts)
     assert evaluation.headline("classification", labels) == metric
@@ -188,10 +191,45 @@ def test_pairing_narrows_the_difference():
     random = np.random.default_rng(1)
     y = random.normal(size=200)
     shared = y + random.normal(size=200)
-    gain = evaluation.difference("regression", "mae", y, shared + 0.01, shared, seed=0)
+    gain = evaluation.compare("regression", "mae", y, shared + 0.01, shared, seed=0).gain
     alone = evaluation.with_intervals("regression", y, shared, seed=0)["mae"]
     assert gain.high - gain.low < (alone.high - alone.low) / 10
-    assert evaluation.difference("regression", "mae", y, shared, shared, seed=0).high == 0
+    assert evaluation.compare("regression", "mae", y, shared, shared, seed=0).gain.high == 0
+
+
+def test_rankings_are_compared_on_the_same_draws():
+    """Probabilities are compared by the area under the ROC curve, which a monotone change does not move."""
+    random = np.random.default_rng(2)
+    y = np.array(["no", "yes"])[(random.random(300) < 0.1).astype(int)]
+    sure = np.where(y == "yes", 0.3, 0.1) + random.normal(scale=0.1, size=300)
+    ours, same, coin = (np.stack([1 - p, p], axis=1) for p in (sure, sure / 2, np.full(300, 0.1)))
+    found = evaluation.compare("classification", "roc_auc", y, ours, same, 0, ["no", "yes"])
+    assert found.ours == found.theirs == pytest.approx(sk.roc_auc_score(y == "yes", sure))
+    assert (found.gain.low, found.gain.high) == (0, 0)
+    verdict = judge("classification", y, ours, coin, same, 3, metric="roc_auc", classes=["no", "yes"])
+    assert verdict.promote and "against the baseline's 0.500" in verdict.reasons[0]
+
+
+def test_answers_stand_in_the_order_of_the_classes():
+    """A champion that knows its classes in another order, or fewer, is read by their names."""
+    model = DummyClassifier(strategy="prior").fit([[0]] * 4, ["b", "b", "b", "a"])
+    found = evaluation.answers(model, [[0]], "roc_auc", ["b", "c", "a"])
+    assert found.tolist() == [[0.75, 0.0, 0.25]]
+    assert evaluation.answers(model, [[0]], "accuracy", ["b", "c", "a"]).tolist() == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("predicted", "metric", "told"),
+    [
+        (["a", "b"], "accuracy", ""),
+        (["a", "a"], "accuracy", "It never answers `b`:"),
+        (["a", "a"], "roc_auc", "The classes are uneven"),
+    ],
+)
+def test_what_metrics_of_classes_do_not_tell_is_remarked(predicted, metric, told):
+    """A class that is never answered is named, and why another metric leads."""
+    assert evaluation.remark(np.array(["a", "b"]), np.array(predicted), metric).startswith(told)
+    assert bool(evaluation.remark(np.array(["a", "b"]), np.array(predicted), metric)) == bool(told)
 
 
 def test_the_table_names_headline_and_units():
@@ -205,22 +243,24 @@ def test_the_table_names_headline_and_units():
 
 
 def test_a_scorer_is_asked_as_scikit_learn_asks():
-    """The metric of an estimator's predictions, as a function of estimator, rows and truth."""
-    from sklearn.dummy import DummyClassifier
-
+    """Each metric of an estimator's answers is a function of estimator, rows and truth; the headline comes first."""
     dummy = DummyClassifier(strategy="constant", constant=0).fit([[0], [0]], [0, 1])
-    assert evaluation.scorer("classification", "accuracy")(dummy, [[0]] * 4, np.array([0, 0, 0, 1])) == 0.75
+    scorers = evaluation.scorers("classification", "roc_auc")
+    assert list(scorers) == ["roc_auc", "accuracy", "balanced_accuracy"]
+    y = np.array([0, 0, 0, 1])
+    assert [scorer(dummy, [[0]] * 4, y) for scorer in scorers.values()] == [0.5, 0.75, 0.5]
+    assert list(evaluation.scorers("regression", "r2")) == ["r2", "mae"]
 
 
-@pytest.mark.parametrize(
-    ("low", "predicted", "told"),
-    [
-        (0.4, [1, 2, 2, 1], " The interval includes the baseline's 0.500."),
-        (0.6, [1, 2, 1, 2], " No error among 4 rows still allows for a share of errors of up to 75.0%."),
-        (0.6, [1, 2, 2, 2], ""),
-    ],
-)
-def test_a_figure_is_told_with_its_doubt(low, predicted, told):
-    """An interval that holds the baseline, and rows without an error, are no proof; the sentence says so."""
-    metric = Metric(0.8, low, 1.0)
-    assert evaluation.doubt(metric, 0.5, np.array([1, 2, 1, 2]), np.array(predicted)) == told
+@pytest.mark.parametrize(("low", "told"), [(0.4, " The interval includes the baseline's 0.500."), (0.6, "")])
+def test_a_figure_is_told_with_its_doubt(low, told):
+    """An interval that holds the baseline is no proof; the sentence says so."""
+    assert evaluation.doubt(Metric(0.8, low, 1.0), 0.5) == told
+
+
+def test_no_error_among_few_rows_is_no_certainty():
+    """Forty-seven right answers of forty-seven allow for an accuracy of 0.925, by the binomial law."""
+    y = np.arange(47) % 3
+    found = evaluation.with_intervals("classification", y, y, seed=0, rounds=20)["accuracy"]
+    assert (found.value, found.high) == (1, 1) and found.low == pytest.approx(0.925, abs=0.001)
+    assert found.low**47 == pytest.approx(0.025)

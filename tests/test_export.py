@@ -54,11 +54,12 @@ def test_golden_answers_are_those_of_scikit_learn(trained):
     texts = rows.select_dtypes(exclude="number").columns
     rows[texts] = rows[texts].astype(object).where(rows[texts].notna(), "")
     expected = trained.pipeline.predict(rows)
-    assert golden.tolerance == pytest.approx(50 * parity.TOLERANCE)
     if hasattr(trained.pipeline, "classes_"):
+        assert golden.tolerance == parity.TOLERANCE
         assert golden.predict == expected.tolist()
         np.testing.assert_allclose(golden.predict_proba, trained.pipeline.predict_proba(rows), atol=1e-6)
     else:
+        assert 50 * parity.TOLERANCE < golden.tolerance == parity.tolerance(50.0, expected)
         np.testing.assert_allclose(golden.predict, expected, rtol=1e-6)
         assert golden.predict_proba == [[]] * len(golden.rows)
 

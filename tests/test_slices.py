@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from modeling.grading import slices
 
@@ -43,7 +44,7 @@ def test_nothing_to_cut():
     """A table too small for a slice has an empty list with the same columns, and a sentence."""
     found = slices.measure(pd.DataFrame({"a": [1.0, 2.0], "b": ["u", "v"]}), np.array([True, False]))
     assert found.empty and list(found) == ["feature", "slice", "rows", "error", "from", "to"]
-    assert "Of 0 slices of 5 rows or more, 0 do worse" in slices.sentence(found, np.array([True, False]), "share")
+    assert "Of 0 slices of 5 rows or more, 0 do worse" in slices.sentence(found, np.array([True, False]), "share", 0.0)
 
 
 @pytest.mark.parametrize(("wrong", "rows", "low", "high"), [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634)])
@@ -66,9 +67,9 @@ def test_the_sentence_counts():
     """How many slices stand out is told beside how many would by chance."""
     errors = np.array([1.0] * 10 + [5.0] * 10 + [5.5, 4.5] * 5)
     parts = slices.measure(pd.DataFrame({"k": ["a"] * 10 + ["b"] * 10 + ["c"] * 10}), errors)
-    told = slices.sentence(parts, errors, "mean error")
+    told = slices.sentence(parts, errors, "mean error", 0.14)
     assert told.startswith("The mean error is 3.67 over all 30 rows. Of 3 slices of 5 rows or more, 2 do worse")
-    assert told.endswith("chance alone would make about 0.1 look so.")
+    assert told.endswith("where errors fall by chance alone, 0.1 of them do.")
 
 
 def test_only_what_is_worse_beyond_doubt_is_named():
@@ -89,4 +90,27 @@ def test_dates_and_truth_values_are_told_as_such():
     found = slices.measure(X, errors, kinds={"seen": "date", "paid": "boolean"})
     assert set(found.loc[found["feature"] == "paid", "slice"]) == {"true", "false"}
     assert "2023-02-12 to 2023-02-21" in set(found["slice"])
-    assert slices.sentence(found, errors, "mean absolute error").startswith("The mean absolute error is 25,000 over")
+    assert slices.sentence(found, errors, "mean absolute error", 0.0).startswith(
+        "The mean absolute error is 25,000 over"
+    )
+
+
+def test_a_share_has_wilsons_interval():
+    """It is scipy's, for no error, for some and for nothing but errors."""
+    for hits in (0, 3, 10):
+        errors = np.arange(10) < hits
+        expected = stats.binomtest(hits, 10).proportion_ci(0.95, "wilson")
+        assert slices.mean_interval(errors)[1:] == pytest.approx(tuple(expected), abs=1e-12)
+
+
+def test_what_chance_does_is_counted_and_not_assumed():
+    """With rare errors and small slices far more stand out by chance than one in forty, as new draws show."""
+    draw = np.random.default_rng(0)
+    X = pd.DataFrame({f"k{at}": draw.choice(list("abcdefgh"), 80) for at in range(10)})
+    errors = draw.permutation(np.arange(80) < 3)
+    told = slices.by_chance(X, errors, seed=1, shuffles=60)
+    seen = []
+    for _ in range(60):
+        shuffled = draw.permutation(errors)
+        seen.append((slices.measure(X, shuffled)["from"] > errors.mean()).sum())
+    assert told == pytest.approx(np.mean(seen), abs=1.2) and told > 1.2 * 0.025 * 80

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modeling.tables import dataset as tables
-from modeling.tables.split import held_out, row_hashes, untouched
+from modeling.tables.split import columns_to_hash, held_out, row_hashes, untouched
 from service.bundle import Split
 from service.errors import DataError
 
@@ -179,3 +179,13 @@ def test_no_appended_cell_moves_a_row_of_a_file(tmp_path_factory, cells, more, d
         table = tables.load(path, "y").table
         hashes.append(row_hashes(table, ["a"], 0)[: len(cells)].tolist())
     assert hashes[0] == hashes[1]
+
+
+def test_the_same_row_under_another_identifier_stays_on_its_side(write):
+    """An identifier plays no part in the split: rows that are equal but for it are held out together."""
+    rows = [f"{at},{at % 50},{at % 50 % 7},{at % 3}" for at in range(150)]
+    dataset = tables.load(write("customer_id,a,b,y\n" + "\n".join(rows)), "y")
+    content = columns_to_hash(dataset)
+    assert content == ["a", "b"]
+    out = held_out(dataset.table[[*content, "y"]], "y", 0.3, 0, stratify=True)
+    assert (out.groupby(dataset.table["a"]).nunique() == 1).all() and 0 < out.sum() < 150

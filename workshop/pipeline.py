@@ -110,6 +110,7 @@ def _run_side_by_side(jobs: Sequence[Job], tell: Tell) -> list[Outcome]:
                 else:
                     tell(queue.get())
         except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)  # before its threads are free to begin what waits
             for child in multiprocessing.active_children():
                 child.terminate()
             raise

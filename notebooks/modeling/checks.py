@@ -49,8 +49,11 @@ def check_rows_left(dataset: Dataset, table: pd.DataFrame) -> None:
     check_target(dataset.path, table[dataset.target], dataset.task)
 
 
-def check_split(dataset: Dataset, y: pd.Series, held_out: pd.Series, folds: int) -> None:
-    """Raise DataError unless there are rows to test on and, of each class, enough to train on; `y` is the target."""
+def check_split(dataset: Dataset, y: pd.Series, held_out: pd.Series, folds: int) -> int:
+    """Return how many folds the training rows allow: `folds`, or as many as the rarest class has rows.
+
+    `y` is the target of all rows. Raise DataError unless there are rows to test on and, of each class, two to train on.
+    """
     where, training = dataset.path.name, y[~held_out]
     if folds < 2:
         raise DataError(f"the parameter `folds` must be at least 2, got {folds}")
@@ -61,13 +64,15 @@ def check_split(dataset: Dataset, y: pd.Series, held_out: pd.Series, folds: int)
             f"{where}: only {len(training)} rows are left to train on with {folds} folds: "
             "add rows, or lower `test_size` or `folds`"
         )
-    if dataset.task == "classification":
-        counts = training.value_counts().reindex(y.unique(), fill_value=0)
-        if counts.min() < folds:
-            raise DataError(
-                f"{where}: only {counts.min()} training rows of class {told(counts.idxmin())} of {dataset.target!r} "
-                f"for {folds} folds: add rows or lower `folds`"
-            )
+    if dataset.task == "regression":
+        return folds
+    counts = training.value_counts().reindex(y.unique(), fill_value=0)
+    if counts.min() < 2:
+        raise DataError(
+            f"{where}: only {counts.min()} training rows of class {told(counts.idxmin())} of {dataset.target!r}: "
+            "add rows of it, remove it, or lower `test_size`"
+        )
+    return min(folds, int(counts.min()))
 
 
 def check_columns(dataset: Dataset, columns: Sequence[str]) -> None:

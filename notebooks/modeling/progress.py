@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from IPython.core.getipython import get_ipython
 from IPython.display import display
@@ -17,7 +16,6 @@ INTERVAL = 0.25
 """Seconds between two updates at least."""
 
 WIDTH = 30
-Item = TypeVar("Item")
 
 
 class Steps:
@@ -55,11 +53,3 @@ class Steps:
         filled = WIDTH * self.done // max(self.total, 1)
         text = f"[{'#' * filled}{' ' * (WIDTH - filled)}] {self.done} of {self.total} {self.unit} {what}".rstrip()
         return {"text/plain": text, MIME: {"done": self.done, "total": self.total, "what": what}}
-
-
-def track(items: Iterable[Item], total: int, unit: str = "steps") -> Iterator[Item]:
-    """Yield the items, counting each as a step of `total` once it was dealt with."""
-    with Steps(total, unit) as steps:
-        for item in items:
-            yield item
-            steps.advance()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -16,6 +16,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
@@ -57,6 +58,28 @@ def standard_scaler(graph: Graph) -> None:
     if graph.step.with_std:
         values = values / graph.step.scale_
     graph.write(values.astype(np.float32))
+
+
+def linear_discriminant(graph: Graph) -> None:
+    """Write a `LinearDiscriminantAnalysis`; skl2onnx takes two classes for three."""
+    scores = graph.read() @ graph.step.coef_.T + graph.step.intercept_
+    if len(graph.step.classes_) > 2:
+        graph.classify(scores, graph.node("Softmax", scores, axis=1))
+    else:
+        second = 1 / (1 + np.exp(-scores))
+        probabilities = graph.node("Concat", 1 - second, second, axis=1)
+        graph.classify(probabilities, probabilities)
+
+
+def gaussian_classes(graph: Graph) -> None:
+    """Write a `GaussianNB`; in 32 bits the square of a far value is infinite."""
+    model, X, scores = graph.step, graph.read(), []
+    constants = np.log(model.class_prior_) - np.log(2 * np.pi * model.var_).sum(axis=1) / 2
+    for mean, variance, constant in zip(model.theta_, model.var_, constants, strict=True):
+        away = (X - mean) * variance**-0.5
+        scores.append(constant - 0.5 * graph.node("ReduceSum", away * away, np.array([1]), keepdims=1))
+    posterior = graph.node("Concat", *scores, axis=1)
+    graph.classify(posterior, graph.node("Softmax", posterior, axis=1))
 
 
 def quadratic_discriminant(graph: Graph) -> None:
@@ -106,6 +129,8 @@ CONVERTERS: dict[type, Convert] = {
     derived.Derived: derived_features,
     date_parts.DateParts: parts_of_dates,
     StandardScaler: standard_scaler,
+    LinearDiscriminantAnalysis: linear_discriminant,
+    GaussianNB: gaussian_classes,
     QuadraticDiscriminantAnalysis: quadratic_discriminant,
     RegularizedDiscriminantAnalysis: quadratic_discriminant,
     SVR: support_vectors,

@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from modeling.exporting import canonical, converters
-from modeling.exporting.parity import TOLERANCE, check_parity, edge_rows, parity_rows
+from modeling.exporting.parity import TOLERANCE, check_parity, edge_rows, parity_rows, tolerance
 from modeling.tables.columns import as_sent
 from modeling.tables.dataset import NOTEBOOKS
 from modeling.tables.kinds import is_number
@@ -87,7 +87,7 @@ def golden_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]
         rows=_rows_as_sent(rows, features),
         predict=pipeline.predict(rows).tolist(),
         predict_proba=probabilities.tolist(),
-        tolerance=TOLERANCE * spread,
+        tolerance=TOLERANCE if classifier else tolerance(spread, pipeline.predict(rows)),
     )
 
 

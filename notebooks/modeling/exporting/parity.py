@@ -19,9 +19,13 @@ from service.errors import DataError
 TOLERANCE = 1e-5
 """How far ONNX may be from scikit-learn: absolute for probabilities, times the target's spread for numbers."""
 
+COARSE = 0.01
+"""The largest share of the target's spread that rounding to 32 bits may take."""
+
 MOST_ROWS = 20_000
 """How many rows of a table parity is checked on, beside the edge rows."""
 
+MOST_EDGES = 8000
 MOST_THRESHOLDS = 2000
 """How many thresholds of a forest get edge rows."""
 
@@ -36,15 +40,38 @@ def parity_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]
 
 
 def edge_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]) -> pd.DataFrame:
-    """Return rows where a model is most likely to differ: extremes, missing values, and around tree thresholds."""
-    typical = {f.name: f.categories[0] if f.kind == "category" else _middle(X[f.name]) for f in features}
-    rows = [{**typical, feature.name: value} for feature in features for value in _edges(feature, X[feature.name])]
+    """Return rows where a model is most likely to differ: extremes, missing values, and around tree thresholds.
+
+    Each differs from a typical row in one value; of a table with thousands of columns at most `MOST_EDGES` are made.
+    """
     truths = {feature.name for feature in features if feature.kind == "boolean"}
+    changes = [(feature.name, value) for feature in features for value in _edges(feature, X[feature.name])]
     around = [(X.columns[column], value) for column, value in _around_thresholds(pipeline)]
     # A truth value is 0 or 1; what lies between is no row that anybody can send.
-    rows += [{**typical, name: value} for name, value in around if name not in truths]
-    numbers = {feature.name: "float32" for feature in features if feature.kind != "category"}
-    return pd.DataFrame(rows, columns=X.columns).astype(numbers).astype(dict.fromkeys(numbers, "float64"))
+    changes += [(name, value) for name, value in around if name not in truths]
+    changes = changes[:: 1 + len(changes) // MOST_EDGES]
+    typical = {f.name: f.categories[0] if f.kind == "category" else _middle(X[f.name]) for f in features}
+    columns: dict[str, npt.NDArray[Any]] = {
+        name: np.full(len(changes), value, dtype=object if isinstance(value, str) else np.float64)
+        for name, value in typical.items()
+    }
+    for row, (name, value) in enumerate(changes):
+        columns[name][row] = value if isinstance(value, str) else np.float32(value)
+    return pd.DataFrame(columns, columns=X.columns)
+
+
+def tolerance(spread: float, answers: npt.NDArray[Any]) -> float:
+    """Return how far answers may differ from these, `[n]` numbers in the target's unit; DataError if none would do.
+
+    They are numbers of 32 bits, which are the farther apart the larger they are.
+    """
+    rounding = 4 * float(np.spacing(np.abs(answers).max().astype(np.float32)))
+    if rounding > COARSE * spread:
+        raise DataError(
+            f"the target is so large, {np.abs(answers).max():.6g}, beside its standard deviation, {spread:.3g}, that "
+            "answers in 32 bits cannot tell its values apart: subtract a constant from it"
+        )
+    return TOLERANCE * spread + rounding
 
 
 def check_parity(model: bytes, pipeline: Pipeline, X: pd.DataFrame, spread: float = 1.0) -> float:
@@ -55,10 +82,11 @@ def check_parity(model: bytes, pipeline: Pipeline, X: pd.DataFrame, spread: floa
     """
     first, *rest = run(model, X)
     if not rest:
-        difference = float(np.abs(first.reshape(-1) - pipeline.predict(X)).max() / spread)
+        expected = pipeline.predict(X)
+        difference, allowed = float(np.abs(first.reshape(-1) - expected).max()), tolerance(spread, expected)
     else:
         expected = pipeline.predict_proba(X)
-        difference = float(np.abs(rest[0] - expected).max())
+        difference, allowed = float(np.abs(rest[0] - expected).max()), TOLERANCE
         best_two = np.sort(expected, axis=1)[:, -2:]
         clear = best_two[:, 1] - best_two[:, 0] > TOLERANCE
         if (first != pipeline.predict(X))[clear].any():
@@ -66,9 +94,9 @@ def check_parity(model: bytes, pipeline: Pipeline, X: pd.DataFrame, spread: floa
                 "the exported model gives other labels than scikit-learn, which happens where neighbours are equally "
                 "far: choose another `estimator`"
             )
-    if not difference <= TOLERANCE:
+    if not difference <= allowed:
         raise DataError(f"the exported model differs by {difference:.2g} from scikit-learn: choose another `estimator`")
-    return difference
+    return difference / spread
 
 
 def run(model: bytes, X: pd.DataFrame) -> list[npt.NDArray[Any]]:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn import metrics as sk
 
-from modeling.grading import bootstrap
+from modeling.grading import bootstrap, probabilities
 from modeling.tables.dataset import Task
-from service.bundle import Metric, Verdict
+from service.bundle import Label, Metric, Verdict
 
 Array = npt.NDArray[Any]
 Measure = Callable[[Array, Array], dict[str, float]]
+Scorer = Callable[[Any, Any, Array], float]
 Draw = Callable[[Array, Sequence[Array], int, int], list[bootstrap.Samples]]
 
 HEADLINE = {"classification": "accuracy", "regression": "r2"}
 """The metric that a version is listed and compared by, unless the classes are uneven; better when higher."""
+
+RANKING = "roc_auc"
+"""The headline where the classes are uneven; it reads probabilities."""
 
 LARGEST_SHARE = 2 / 3
 SMALLEST_SHARE = 1 / 5
@@ -35,14 +39,14 @@ FEWEST_ROWS = 10
 def headline(task: Task, labels: Array) -> str:
     """Return the metric to list and compare a version by, from the true classes `[n]` of the whole table.
 
-    Where classes are uneven, always answering the largest would look good by accuracy: balanced accuracy counts
-    every class alike.
+    Where classes are uneven, always answering the largest looks good by accuracy, and a model that tells well which
+    rows are more likely of a rare class may never answer it: the area under the ROC curve measures how it ranks them.
     """
     if task == "regression":
         return HEADLINE[task]
     shares = np.unique(labels, return_counts=True)[1] / len(labels)
     uneven = shares.max() > LARGEST_SHARE or shares.min() * len(shares) < SMALLEST_SHARE
-    return "balanced_accuracy" if uneven else HEADLINE[task]
+    return RANKING if uneven else HEADLINE[task]
 
 
 def classification_metrics(y: Array, predicted: Array) -> dict[str, float]:
@@ -85,7 +89,10 @@ def with_intervals(
 ) -> dict[str, Metric]:
     """Return each metric with its 95 % percentile bootstrap interval (Efron 1979), rows drawn with replacement."""
     (samples,) = DRAWS[task](y, [predicted], seed, rounds)
-    return {name: bootstrap.interval(value, samples[name]) for name, value in MEASURES[task](y, predicted).items()}
+    found = {name: bootstrap.interval(value, samples[name]) for name, value in MEASURES[task](y, predicted).items()}
+    if task == "classification" and found["accuracy"].value == 1:
+        found["accuracy"] = bootstrap.flawless(len(y))
+    return found
 
 
 def table(measured: dict[str, Metric], reference: dict[str, float], metric: str, unit: str) -> pd.DataFrame:
@@ -97,28 +104,76 @@ def table(measured: dict[str, Metric], reference: dict[str, float], metric: str,
     return found.rename(index={metric: f"{metric} (the headline)"})
 
 
-def scorer(task: Task, metric: str) -> Callable[[Any, Any, Array], float]:
-    """Return the metric as scikit-learn's tools ask for it, of (estimator, X, y)."""
-    return lambda estimator, X, y: MEASURES[task](y, estimator.predict(X))[metric]
+def scorers(task: Task, metric: str) -> dict[str, Scorer]:
+    """Return what candidates are compared by, the metric first, as scikit-learn asks for it, of (estimator, X, y).
+
+    All are better when higher: an error counts negative.
+    """
+    known: dict[str, Scorer] = {"r2": sk.get_scorer("r2"), "mae": sk.get_scorer("neg_mean_absolute_error")}
+    if task == "classification":
+        known = {name: sk.get_scorer(name) for name in ("accuracy", "balanced_accuracy")} | {RANKING: _ranking}
+    return {metric: known[metric], **known}
 
 
-def difference(task: Task, metric: str, y: Array, ours: Array, theirs: Array, seed: int) -> Metric:
-    """Return by how much the metric of predictions `ours` exceeds that of `theirs`, both `[n]`, with its interval.
+def answers(estimator: Any, X: Any, metric: str, classes: Sequence[Label]) -> Array:
+    """Return what a metric reads: predictions `[n]`, or probabilities `[n, classes]` in the order of `classes`."""
+    if metric != RANKING:
+        return np.asarray(estimator.predict(X))
+    given = pd.DataFrame(estimator.predict_proba(X), columns=estimator.classes_)
+    return given.reindex(columns=list(classes), fill_value=0.0).to_numpy()
+
+
+def _ranking(estimator: Any, X: Any, y: Array) -> float:
+    classes = list(estimator.classes_)
+    return probabilities.area(y, estimator.predict_proba(X), classes)
+
+
+class Paired(NamedTuple):
+    """A metric of two models on the same rows, and its difference with an interval."""
+
+    ours: float
+    theirs: float
+    gain: Metric
+
+
+def compare(
+    task: Task, metric: str, y: Array, ours: Array, theirs: Array, seed: int, classes: Sequence[Label] = ()
+) -> Paired:
+    """Return the metric of two sets of `answers`, and by how much the first exceeds the second.
 
     Both are measured on the same draws of rows (the paired bootstrap), so that rows hard for both count for neither.
     """
-    first, second = DRAWS[task](y, [ours, theirs], seed, bootstrap.ROUNDS)
-    measure = MEASURES[task]
-    return bootstrap.interval(measure(y, ours)[metric] - measure(y, theirs)[metric], first[metric] - second[metric])
+    if metric == RANKING:
+        value, other = (probabilities.area(y, given, classes) for given in (ours, theirs))
+        first, second = (probabilities.areas(y, given, classes, seed) for given in (ours, theirs))
+    else:
+        value, other = (MEASURES[task](y, given)[metric] for given in (ours, theirs))
+        first, second = (drawn[metric] for drawn in DRAWS[task](y, [ours, theirs], seed, bootstrap.ROUNDS))
+    return Paired(value, other, bootstrap.interval(value - other, first - second))
 
 
-def doubt(found: Metric, chance: float, y: Array, predicted: Array) -> str:
+def remark(y: Array, predicted: Array, metric: str) -> str:
+    """Return what has to be known to read the metrics of classes: that they are uneven, which are never answered."""
+    told = []
+    if metric == RANKING:
+        told.append(
+            "The classes are uneven, so the headline and the gate's measure is the area under the ROC curve: how well "
+            "the probabilities rank the rows, whatever the share at which somebody says yes."
+        )
+    never = sorted(set(np.unique(y).tolist()) - set(np.unique(predicted).tolist()), key=str)
+    if never:
+        names = ", ".join(f"`{label}`" for label in never)
+        told.append(
+            f"It never answers {names}: no row is more likely of it than of another class. Its probability tells "
+            "which rows come nearest."
+        )
+    return " ".join(told)
+
+
+def doubt(found: Metric, chance: float) -> str:
     """Return what speaks against believing a headline metric, as a sentence after a blank; "" if nothing does."""
     if found.low is not None and found.high is not None and found.low <= chance <= found.high:
         return f" The interval includes the baseline's {chance:.3f}."
-    if len(np.unique(y)) < len(y) and (predicted == y).all():
-        # Drawing rows anew shows no error where none was seen; the rule of three does (Hanley and Lippman-Hand 1983).
-        return f" No error among {len(y)} rows still allows for a share of errors of up to {3 / len(y):.1%}."
     return ""
 
 
@@ -131,8 +186,9 @@ def judge(
     version: int | None,
     seed: int = 0,
     metric: str = "",
+    classes: Sequence[Label] = (),
 ) -> Verdict:
-    """Return the gate's verdict on predictions `[n]` for rows that neither model was trained on.
+    """Return the gate's verdict on `answers` for rows that neither model was trained on.
 
     By the metric, the task's own unless another is named, the challenger must beat the baseline beyond chance, in
     97.5 % of the paired bootstrap's draws, and must not do worse than the champion.
@@ -143,15 +199,14 @@ def judge(
         return Verdict(False, [told], version)
     if len(np.unique(y)) < 2:
         return Verdict(False, ["the held-out rows have only one value of the target"], version)
-    measure, count = MEASURES[task], f"on {len(y)} held-out rows"
-    ours, theirs = measure(y, challenger)[metric], measure(y, baseline)[metric]
-    gain = difference(task, metric, y, challenger, baseline, seed)
+    count = f"on {len(y)} held-out rows"
+    ours, theirs, gain = compare(task, metric, y, challenger, baseline, seed, classes)
     beyond = ours > theirs and (gain.low or 0) > 0
     reasons = [f"{_passed(beyond)}: {metric} {ours:.3f} against the baseline's {theirs:.3f}{_told(gain)}, {count}"]
     if champion is None:
         return Verdict(beyond, reasons, version)
-    theirs = measure(y, champion)[metric]
-    gain, level = difference(task, metric, y, challenger, champion, seed), bool(ours >= theirs - TIE)
+    ours, theirs, gain = compare(task, metric, y, challenger, champion, seed, classes)
+    level = bool(ours >= theirs - TIE)
     against = f"{metric} {ours:.3f} against {theirs:.3f} of the champion, version {version}"
     reasons.append(f"{_passed(level)}: {against}{_told(gain)}, {count}")
     return Verdict(beyond and level, reasons, version, gain)

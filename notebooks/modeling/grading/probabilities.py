@@ -57,6 +57,18 @@ def metrics(y: Array, probabilities: Array, classes: Sequence[Label], seed: int)
     return {name: bootstrap.interval(values[at], samples[:, at]) for at, name in enumerate(names)}
 
 
+def area(y: Array, probabilities: Array, classes: Sequence[Label]) -> float:
+    """Return the area under the ROC curve as `metrics` does, without an interval."""
+    return _area(_rankings(y, probabilities, classes), np.ones(len(y)))
+
+
+def areas(y: Array, probabilities: Array, classes: Sequence[Label], seed: int) -> Array:
+    """Return the area under the ROC curve in each draw of rows; the same seed draws the same rows for other models."""
+    rankings = _rankings(y, probabilities, classes, MOST_LEVELS)
+    rounds = bootstrap.rounds_for(len(y) * len(rankings))
+    return np.array([_area(rankings, drawn) for drawn in bootstrap.draws(len(y), seed, rounds)])
+
+
 def of_shares(y: Array, shares: Sequence[float], classes: Sequence[Label]) -> dict[str, float]:
     """Return the same metrics for answering every row with the classes' shares `[classes]` of the training rows."""
     given = np.tile(np.asarray(shares, dtype=np.float64), (len(y), 1))
@@ -86,6 +98,17 @@ def _occurs(y: Array, classes: Sequence[Label]) -> npt.NDArray[np.bool_]:
 
 def _judged(true: npt.NDArray[np.bool_]) -> list[int]:
     return [1] if true.shape[1] == 2 else np.flatnonzero(true.any(axis=0)).tolist()
+
+
+def _rankings(y: Array, given: Array, classes: Sequence[Label], most: int | None = None) -> list[_Ranking]:
+    true = _occurs(y, classes)
+    return [_Ranking(true[:, at], given[:, at], most) for at in _judged(true)]
+
+
+def _area(rankings: Sequence[_Ranking], drawn: Array) -> float:
+    found = np.array([ranking.measure(drawn)[0] for ranking in rankings])
+    known = found[np.isfinite(found)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _measure(rankings: Sequence[_Ranking], scores: Array, drawn: Array) -> list[float]:

@@ -19,6 +19,8 @@ FEWEST = 5
 """Fewer rows tell nothing of a slice."""
 
 QUANTILES = 4
+SHUFFLES = 20
+"""How often errors are shuffled to count what chance does."""
 
 
 def measure(
@@ -31,33 +33,45 @@ def measure(
     The slices that are worst beyond doubt come first: ordered by the lower end of the interval, few rows weigh less.
     """
     columns = ["feature", "slice", "rows", "error", "from", "to"]
-    found = [
-        (label, told, len(rows), *mean_interval(errors[rows]))
-        for name, label in zip(X.columns, labels or X.columns, strict=True)
-        for told, rows in _parts(X[name], (kinds or {}).get(name, "number"))
-        if FEWEST <= len(rows) < len(X)
-    ]
+    called = dict(zip(X.columns, labels or X.columns, strict=True))
+    found = [(called[name], told, len(rows), *mean_interval(errors[rows])) for name, told, rows in _slices(X, kinds)]
     return pd.DataFrame(found, columns=columns).sort_values("from", ascending=False, ignore_index=True)
+
+
+def by_chance(X: pd.DataFrame, errors: Array, seed: int, shuffles: int = SHUFFLES) -> float:
+    """Return how many slices do worse than the whole beyond their interval on average when errors are shuffled.
+
+    The intervals of few rows and of rare errors hold less often than 95 %, and slices overlap: so it is counted.
+    """
+    parts = [rows for _, _, rows in _slices(X, None)]
+    generator, whole = np.random.default_rng(seed), errors.mean()
+    counts = []
+    for _ in range(shuffles):
+        shuffled = generator.permutation(errors)
+        counts.append(sum(mean_interval(shuffled[rows])[1] > whole for rows in parts))
+    return float(np.mean(counts))
 
 
 def mean_interval(errors: Array) -> tuple[float, float, float]:
     """Return the mean of `errors[n]` and its 95 % interval, Wilson's (1927) for a share, Student's (1908) else."""
     mean, count = float(errors.mean()), len(errors)
     if errors.dtype == bool:
-        low, high = stats.binomtest(int(errors.sum()), count).proportion_ci(0.95, "wilson")
+        square = stats.norm.ppf(0.975) ** 2 / count
+        margin = np.sqrt(square * mean * (1 - mean) + square**2 / 4)
+        low, high = np.clip((mean + square / 2 + np.array([-margin, margin])) / (1 + square), 0, 1)
     else:
         margin = stats.t.ppf(0.975, count - 1) * errors.std(ddof=1) / np.sqrt(count) if count > 1 else np.inf
         low, high = max(0.0, mean - margin), mean + margin
     return mean, float(low), float(high)
 
 
-def sentence(parts: pd.DataFrame, errors: Array, what: str) -> str:
+def sentence(parts: pd.DataFrame, errors: Array, what: str, chance: float) -> str:
     """Return how many slices do worse than the whole beyond their interval, and how many would by chance alone."""
     worse = int((parts["from"] > errors.mean()).sum())
     return (
         f"The {what} is {legible.number(errors.mean())} over all {len(errors)} rows. "
         f"Of {len(parts)} slices of {FEWEST} rows or more, {worse} do worse beyond their interval; "
-        f"chance alone would make about {0.025 * len(parts):.1f} look so."
+        f"where errors fall by chance alone, {chance:.1f} of them do."
     )
 
 
@@ -66,6 +80,14 @@ def worst(parts: pd.DataFrame, errors: Array, most: int = 3) -> str:
     found = parts[parts["from"] > errors.mean()].head(most)
     named = [f"{feature} is {told} ({rows} rows)" for feature, told, rows in found.iloc[:, :3].itertuples(index=False)]
     return "; ".join(named) or f"no slice of {FEWEST} rows or more does worse beyond its interval"
+
+
+def _slices(X: pd.DataFrame, kinds: Mapping[str, str] | None) -> Iterator[tuple[str, str, npt.NDArray[np.intp]]]:
+    """Yield the column, the name and the row numbers of each slice that is neither too small nor everything."""
+    for name in X.columns:
+        for told, rows in _parts(X[name], (kinds or {}).get(name, "number")):
+            if FEWEST <= len(rows) < len(X):
+                yield str(name), told, rows
 
 
 def _parts(values: pd.Series, kind: str) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:

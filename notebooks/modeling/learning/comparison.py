@@ -21,7 +21,7 @@ from service.errors import DataError
 
 Rows = npt.NDArray[np.intp]
 
-MOST_COMPARED = 20_000
+MOST_COMPARED = 10_000
 """More rows than these change the order of the families seldom and their time always."""
 
 DRAWS = 3
@@ -39,7 +39,7 @@ def sample(y: npt.NDArray[Any], classify: bool, seed: int, most: int = MOST_COMP
     return np.sort(drawn)
 
 
-def tuned(pipeline: Pipeline, family: Family, search: str, cv: Any, scoring: str, seed: int) -> BaseEstimator:
+def tuned(pipeline: Pipeline, family: Family, search: str, cv: Any, scoring: Any, seed: int) -> BaseEstimator:
     """Return `pipeline`, ending in the step `estimator`, with a search over the family's space around it.
 
     `search` is `grid`, `random` (DRAWS settings of the grid) or `none`.
@@ -64,13 +64,15 @@ def fit(estimator: BaseEstimator, X: pd.DataFrame, y: npt.NDArray[Any]) -> BaseE
 
 
 def score(
-    estimator: BaseEstimator, X: pd.DataFrame, y: npt.NDArray[Any], train: Rows, test: Rows, scoring: Sequence[str]
+    estimator: BaseEstimator, X: pd.DataFrame, y: npt.NDArray[Any], train: Rows, test: Rows, scoring: dict[str, Any]
 ) -> dict[str, Any]:
     """Return {measure: score} on the rows `test` after fitting to the rows `train`, or {"failed": why}."""
     try:
         fitted = fit(clone(estimator), X.iloc[train], y[train])
-        found: dict[str, Any] = check_scoring(fitted, scoring=list(scoring))(fitted, X.iloc[test], y[test])
-    except (ValueError, np.linalg.LinAlgError, DataError) as error:
+        found: dict[str, Any] = check_scoring(fitted, scoring=scoring)(fitted, X.iloc[test], y[test])
+    except np.linalg.LinAlgError:
+        return {"failed": "a class has fewer rows than features, or features that others determine"}
+    except (ValueError, DataError) as error:
         return {"failed": str(error).strip().splitlines()[-1]}
     return found
 
@@ -119,7 +121,7 @@ def reason(table: pd.DataFrame, order: Sequence[str]) -> str:
 
 
 def learning_curve(
-    estimator: BaseEstimator, X: pd.DataFrame, y: npt.NDArray[Any], cv: Any, scoring: str, seed: int, n_jobs: int
+    estimator: BaseEstimator, X: pd.DataFrame, y: npt.NDArray[Any], cv: Any, scoring: Any, seed: int, n_jobs: int
 ) -> tuple[Rows, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return row counts `[5]`, and the scores `[5, folds]` on the rows fitted to and on others."""
     with warnings.catch_warnings(), threadpool_limits(1):
@@ -130,6 +132,23 @@ def learning_curve(
             random_state=seed, n_jobs=n_jobs,
         )  # fmt: skip
     return counts, seen, unseen
+
+
+def outlook(unseen: npt.NDArray[np.float64]) -> str:
+    """Return in a sentence whether more rows would help, by the scores `[sizes, folds]` of a learning curve.
+
+    The last step is judged by its spread over the folds, which are the same at both sizes.
+    """
+    steps = unseen[-1] - unseen[-2]
+    step, error = float(np.mean(steps)), float(np.std(steps, ddof=1) / np.sqrt(len(steps)))
+    told = f"the last step of the learning curve is {step:+.3f}, give or take {2 * error:.3f}"
+    if np.isnan(step):
+        return "The learning curve could not be measured."
+    if step > 2 * error:
+        return f"More rows would help: {told}."
+    if step + 2 * error < 0.01:
+        return f"More rows of the same kind would change little: {told}."
+    return f"Whether more rows would help cannot be told: {told}."
 
 
 def told(table: pd.DataFrame) -> dict[str, dict[str, Any]]:

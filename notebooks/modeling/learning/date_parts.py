@@ -9,12 +9,15 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-PARTS = ("day", "year", "month", "day of month", "weekday", "hour")
-"""What is taken of a date: days since 1970-01-01, year, month 1 to 12, day 1 to 31, weekday 0 (Monday) to 6, hour."""
+PARTS = ("day", "month", "day of month", "weekday", "hour")
+"""What is taken of a date: days since 1970-01-01, month 1 to 12, day 1 to 31, weekday 0 (Monday) to 6, hour.
+
+No year, which says nearly the same as the days: two such columns take large coefficients that cancel.
+"""
 
 
 class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Year, month, day, weekday and hour of dates, given as days since 1970-01-01 with the time as a fraction.
+    """Day, month, weekday and hour of dates, given as days since 1970-01-01 with the time as a fraction.
 
     Of `k` columns `[n, k]` it gives those of `PARTS` in turn, the hour (0 up to 24, with its fraction) only of columns
     where training saw a time of day. A missing date (NaN) is missing in all its parts. The calendar is the Gregorian
@@ -66,8 +69,6 @@ def _parts(moment: Any) -> tuple[Any, ...]:
     of_year = of_era - (365 * year_of_era + floor(year_of_era / 4) - floor(year_of_era / 100))
     from_march = floor((5 * of_year + 2) / 153)
     of_month = of_year - floor((153 * from_march + 2) / 5) + 1
-    next_year = floor(from_march / 10)
-    month = from_march + 3 - 12 * next_year
-    year = year_of_era + era * 400 + next_year
+    month = from_march + 3 - 12 * floor(from_march / 10)
     weekday = day + 3 - 7 * floor((day + 3) / 7)
-    return day, year, month, of_month, weekday, (moment - day) * 24
+    return day, month, of_month, weekday, (moment - day) * 24

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from modeling.tables.dataset import Dataset
 from modeling.tables.form import MISSING_WORDS
 from modeling.tables.kinds import as_iso, is_date, is_number, looks_like_date
 from service import dates
@@ -55,6 +56,15 @@ def held_out(table: pd.DataFrame, target: str, test_size: float, seed: int, stra
         if group.nunique() > 1 and not out[group.index].any():
             out |= hashes == group.min()
     return out
+
+
+def columns_to_hash(dataset: Dataset) -> list[str]:
+    """Return the columns whose content decides which rows are held out: all but the target and identifiers.
+
+    The same row under another identifier is the same row.
+    """
+    names = [str(name) for name in dataset.table if name != dataset.target]
+    return [name for name in names if dataset.kinds[name] != "identifier"] or names
 
 
 def untouched(table: pd.DataFrame, split: Split) -> npt.NDArray[np.bool_]:
