@@ -126,3 +126,15 @@ def test_what_may_be_no_number_stays_a_text(path, cells, kept):
     table = read_table(path, find_form(path, Form()))
     assert pd.api.types.is_numeric_dtype(table["a"]) is not kept
     assert not kept or table["a"].fillna("").tolist() == cells
+
+
+@pytest.mark.parametrize("end", ['"oops', 'oops"'])
+def test_a_stray_quote_does_not_swallow_rows(path, end):
+    """Two quotes that nobody meant are refused with their line, and texts of many lines are read."""
+    rows = [f"word,{n},{n}.5" for n in range(60)]
+    rows[5], rows[25] = '"oops,5,5.5', f"{end},25,25.5"
+    path.write_text("t,a,b\n" + "\n".join(rows) + "\n")
+    with pytest.raises(DataError, match=r"t\.csv: at line 7 a quote is not closed where it should be"):
+        read_table(path, find_form(path, Form()))
+    path.write_text('t,a,b\n"one, 1\ntwo, 2, or so\n\nthree",1,2\nx,3,4\n')
+    assert len(read_table(path, find_form(path, Form()))) == 2

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from modeling.tables.form import HEAD, MISSING_WORDS, Form, as_numbers, form_of
 from modeling.tables.kinds import as_iso, date_order
-from modeling.tables.reading import check_lines, named
+from modeling.tables.reading import check_lines, check_quotes, named
 from service.bundle import Feature
 from service.errors import DataError, InputError, Problem
 from service.inputs import WARNED, Inputs
@@ -78,12 +78,13 @@ def _chunks(model: Model, rows: Path, source: Any) -> Generator[dict[str, Any], 
     options = {**form.options(), "skip_blank_lines": len(model.schema.names) > 1}
     texts = {feature.name: "str" for feature in model.schema.features if feature.kind in ("category", "date")}
     orders = dict(model.manifest.data.written.first)
-    checked = False
+    checked, count = False, 0
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             with pd.read_csv(source, chunksize=CHUNK, dtype=texts, **options) as reader:
                 for table in reader:
+                    count += len(table)
                     table.columns = pd.Index(map(_name, table.columns, range(table.shape[1])))
                     absent = [name for name in model.schema.names if name not in table.columns]
                     if absent:
@@ -93,6 +94,7 @@ def _chunks(model: Model, rows: Path, source: Any) -> Generator[dict[str, Any], 
                         check_lines(rows, form)
                         checked = True
                     yield {f.name: _values(f, table[f.name], form, orders) for f in model.schema.features}
+        check_quotes(rows, form, count)
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{rows.name} is empty: give a CSV file with a header") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeError) as error:

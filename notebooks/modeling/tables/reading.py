@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ def read_table(path: Path, form: Form, texts: Sequence[str] = ()) -> pd.DataFram
         # A line that is too short lacks its last value: only where one is missing lines have to be counted.
         if table.empty or table.iloc[:, -1].isna().any():
             check_lines(path, form)
+        check_quotes(path, form, len(table))
         if table.shape[1] != len(header):
             raise pd.errors.ParserError("its header can be read in two ways")
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, csv.Error) as error:
@@ -44,6 +46,35 @@ def read_table(path: Path, form: Form, texts: Sequence[str] = ()) -> pd.DataFram
 def named(header: Sequence[str]) -> list[str]:
     """Return the names of columns, `column 3` for the third if it has none."""
     return [name or f"column {at}" for at, name in enumerate(header, 1)]
+
+
+def check_quotes(path: Path, form: Form, rows: int) -> None:
+    """Raise DataError if a stray quote made one of many lines: where a file of `rows` has more lines than these."""
+    with path.open("rb") as file:
+        if sum(line.count(b"\n") for line in file) <= rows + 1:
+            return
+    with path.open(encoding=form.encoding, newline="") as file:
+        lines = csv.reader(file, delimiter=form.separator, strict=True)
+        before = width = 0
+        try:
+            for line in lines:
+                width = width or len(line)
+                if any(_swallows(cell, form.separator, width) for cell in line):
+                    raise csv.Error(f"a quoted value holds whole lines with {width} values each")
+                before = lines.line_num
+        except csv.Error as error:
+            fault = f"{path.name}: at line {before + 1} a quote is not closed where it should be"
+            raise DataError(f"{fault} ({error}): correct it") from error
+
+
+def _swallows(cell: str, separator: str, width: int) -> bool:
+    """Whether a quoted value holds lines that look like rows: as many values each, some a number."""
+    inner = [line.split(separator) for line in cell.splitlines()[1:-1]]
+    whole = bool(inner) and width > 1 and all(len(line) == width for line in inner)
+    return whole and all(any(NUMBER.fullmatch(value) for value in line) for line in inner)
+
+
+NUMBER = re.compile(r"\s*[+-]?\d[\d.,]*\s*")
 
 
 def check_lines(path: Path, form: Form) -> None:
