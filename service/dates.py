@@ -29,13 +29,17 @@ def read(texts: Iterable[str | None]) -> npt.NDArray[np.datetime64]:
 
 
 def days(moments: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float64]:
-    """Return days `[n]` since 1970-01-01, a time of day as the fraction, NaN for NaT."""
-    return np.where(np.isnat(moments), np.nan, moments.astype("datetime64[us]").astype(np.int64) / DAY)
+    """Return days `[n]` since 1970-01-01, a time of day as the fraction, NaN for NaT; in 32 bits it is the same day."""
+    microseconds = moments.astype("datetime64[us]").astype(np.int64)
+    whole = microseconds // DAY
+    exact = microseconds / DAY
+    latest = np.nextafter((whole + 1).astype(np.float32), np.float32(-np.inf)).astype(np.float64)
+    return np.where(np.isnat(moments), np.nan, np.minimum(exact, latest))
 
 
 def text(day: float) -> str:
     """Return days since 1970-01-01 as a date, with the time of day where there is one."""
-    # A 32-bit number near the end of the year 9999 may have been rounded beyond it.
+    # What lies beyond the years 1 to 9999 is no date that anyone sent.
     moment = EPOCH + timedelta(microseconds=min(max(round(float(day) * DAY), FIRST), LAST))
     return moment.isoformat() if moment.time() != datetime.min.time() else moment.date().isoformat()
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service import dates
@@ -37,6 +37,17 @@ def test_what_is_shown_is_read_as_the_same_number(moment):
     """The text of a 32-bit number of days is that number again, so that limits and golden rows hold."""
     number = day(moment.isoformat())
     assert day(dates.text(number)) == number
+
+
+@given(MOMENTS)
+@example(datetime(2023, 12, 31, 23, 59, 59))
+@example(datetime(1969, 12, 31, 23, 59, 59, 999999))
+@example(datetime.max)
+def test_rounding_never_changes_the_day(moment):
+    """The last seconds of a day, and of a year, stay in it in 32 bits, and are shown so."""
+    number = day(moment.isoformat())
+    assert np.floor(number) == (moment - datetime(1970, 1, 1)).days
+    assert dates.text(number)[:10] == moment.date().isoformat()
 
 
 @given(st.dates())

@@ -101,3 +101,30 @@ def test_pairs_that_say_the_same_are_found():
     pairs = screening.strongest_pairs(table)
     assert pairs.index[0] == ("a", "b") and set(pairs.index) == {("a", "b"), ("a", "c"), ("b", "c")}
     assert screening.strongest_pairs(table[["d"]]).empty and screening.strongest_pairs(pd.DataFrame()).empty
+
+
+N = 3000
+COPIES = {
+    "lognormal": (lambda y: y, np.exp(DRAW.normal(size=N)), "regression"),
+    "pareto": (lambda y: y, DRAW.pareto(1, size=N), "regression"),
+    "hundred classes": (lambda y: y, DRAW.integers(0, 100, N), "classification"),
+    "shuffled codes": (lambda y: DRAW.permutation(200)[y], DRAW.integers(0, 200, N), "regression"),
+}
+
+
+@pytest.mark.parametrize("case", COPIES)
+def test_a_copy_is_suspected_whatever_the_target(case):
+    """Skewed numbers, many classes, and codes in no order that each stand for one answer hide no copy."""
+    made, y, task = COPIES[case]
+    assert screening.alone(np.asarray(made(y), dtype=float), pd.Series(y), task, 0) > screening.SUSPECT
+
+
+def test_an_honest_feature_is_not_suspected():
+    """What explains most of a number, or of two classes, but not all of it, scores high and below the bar."""
+    x = DRAW.normal(size=N)
+    for noise, scale in ((0.3, lambda y: y), (0.3, np.exp)):
+        y = pd.Series(scale(x + noise * DRAW.normal(size=N)))
+        assert 0.8 < screening.alone(x, y, "regression", 0) < 0.95
+    classes = pd.Series(x + 0.2 * DRAW.normal(size=N) > 0).astype(str)
+    assert 0.75 < screening.alone(x, classes, "classification", 0) < screening.SUSPECT
+    assert screening.alone(DRAW.normal(size=N), classes, "classification", 0) < 0.1

@@ -19,7 +19,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from modeling.tables.form import HEAD, MISSING_WORDS, Form, as_numbers, form_of
-from modeling.tables.reading import check_lines, named
+from modeling.tables.reading import check_lines, check_quotes, named
 from modeling.tables.written_dates import as_iso, date_order
 from service.bundle import Feature
 from service.errors import DataError, InputError, Problem
@@ -78,12 +78,13 @@ def _chunks(model: Model, rows: Path, source: Any) -> Generator[dict[str, Any], 
     options = {**form.options(), "skip_blank_lines": len(model.schema.names) > 1}
     texts = {feature.name: "str" for feature in model.schema.features if feature.kind in ("category", "date")}
     orders = dict(model.manifest.data.written.first)
-    checked = False
+    checked, count = False, 0
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             with pd.read_csv(source, chunksize=CHUNK, dtype=texts, **options) as reader:
                 for table in reader:
+                    count += len(table)
                     table.columns = pd.Index(map(_name, table.columns, range(table.shape[1])))
                     absent = [name for name in model.schema.names if name not in table.columns]
                     if absent:
@@ -93,6 +94,7 @@ def _chunks(model: Model, rows: Path, source: Any) -> Generator[dict[str, Any], 
                         check_lines(rows, form)
                         checked = True
                     yield {f.name: _values(f, table[f.name], form, orders) for f in model.schema.features}
+        check_quotes(rows, form, count)
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{rows.name} is empty: give a CSV file with a header") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeError) as error:
@@ -115,6 +117,7 @@ def _form(model: Model, head: bytes, name: str) -> Form:
 def _names_all(model: Model, head: bytes, separator: str, encoding: str) -> bool:
     """Whether the header of a file, so separated, names every feature."""
     text = codecs.getincrementaldecoder(encoding)().decode(head)
+    text = text.partition("\n")[2] if text.startswith("sep=") else text
     header = next(filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=separator)), [])
     return set(model.schema.names) <= set(named(header))
 

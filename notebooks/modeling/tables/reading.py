@@ -34,6 +34,7 @@ def read_table(path: Path, form: Form, texts: Sequence[str] = ()) -> pd.DataFram
         # A line that is too short lacks its last value: only where one is missing lines have to be counted.
         if table.empty or table.iloc[:, -1].isna().any():
             check_lines(path, form)
+        check_quotes(path, form, len(table))
         if table.shape[1] != len(header):
             raise pd.errors.ParserError("its header can be read in two ways")
         _keep_zeros(path, form, table)
@@ -76,22 +77,56 @@ def named(header: Sequence[str]) -> list[str]:
     return [name or f"column {at}" for at, name in enumerate(header, 1)]
 
 
+def check_quotes(path: Path, form: Form, rows: int) -> None:
+    """Raise DataError if a stray quote made one of many lines: where a file of `rows` has more lines than these."""
+    with path.open("rb") as file:
+        if sum(line.count(b"\n") for line in file) <= rows + 1 + form.skip:
+            return
+    with path.open(encoding=form.encoding, newline="") as file:
+        for _ in range(form.skip):
+            next(file)
+        lines = csv.reader(file, delimiter=form.separator, strict=True)
+        before = width = 0
+        try:
+            for line in lines:
+                width = width or len(line)
+                if any(_swallows(cell, form.separator, width) for cell in line):
+                    raise csv.Error(f"a quoted value holds whole lines with {width} values each")
+                before = lines.line_num
+        except csv.Error as error:
+            fault = f"{path.name}: at line {before + 1 + form.skip} a quote is not closed where it should be"
+            raise DataError(f"{fault} ({error}): correct it") from error
+
+
+def _swallows(cell: str, separator: str, width: int) -> bool:
+    """Whether a quoted value holds lines that look like rows: as many values each, some a number."""
+    inner = [line.split(separator) for line in cell.splitlines()[1:-1]]
+    whole = bool(inner) and width > 1 and all(len(line) == width for line in inner)
+    return whole and all(any(NUMBER.fullmatch(value) for value in line) for line in inner)
+
+
+NUMBER = re.compile(r"\s*[+-]?\d[\d.,]*\s*")
+
+
 def check_lines(path: Path, form: Form) -> None:
     """Raise DataError unless every line has as many values as the header has names."""
     with path.open(encoding=form.encoding, newline="") as file:
+        skipped = [next(file) for _ in range(form.skip)]
         lines = csv.reader(file, delimiter=form.separator)
         width = 0
         for line in filter(None, lines):
             width = width or len(line)
             if len(line) != width:
                 raise DataError(
-                    f"{path.name}: line {lines.line_num} has {len(line)} values, "
+                    f"{path.name}: line {lines.line_num + len(skipped)} has {len(line)} values, "
                     f"the header names {width} columns: correct the line"
                 )
 
 
 def _header(path: Path, form: Form) -> list[str]:
     with path.open(encoding=form.encoding, newline="") as file:
+        for _ in range(form.skip):
+            next(file)
         rows = filter(None, csv.reader(file, delimiter=form.separator))
         header, first = named(next(rows, [])), next(rows, [])
     if not header:
