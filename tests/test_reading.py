@@ -138,3 +138,17 @@ def test_a_stray_quote_does_not_swallow_rows(path, end):
         read_table(path, find_form(path, Form()))
     path.write_text('t,a,b\n"one, 1\ntwo, 2, or so\n\nthree",1,2\nx,3,4\n')
     assert len(read_table(path, find_form(path, Form()))) == 2
+
+
+def test_a_line_before_the_header_is_honoured_or_refused(path):
+    """Excel's `sep=;` names the separator and is no header; a comment there is refused in one sentence."""
+    path.write_text("sep=;\na,x;b\n1,5;2\n2,5;3\n")
+    form = find_form(path, Form())
+    table = read_table(path, form)
+    assert form.separator == ";" and list(table) == ["a,x", "b"] and table["a,x"].tolist() == [1.5, 2.5]
+    path.write_text("sep=;\na;b\n1;2\n3\n")
+    with pytest.raises(DataError, match="line 4 has 1 values"):
+        read_table(path, find_form(path, Form()))
+    path.write_text("# made by hand\na,b\n1,2\n")
+    with pytest.raises(DataError, match=r"t\.csv begins with a comment, '# made by hand': remove the line"):
+        find_form(path, Form())

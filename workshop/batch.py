@@ -117,6 +117,7 @@ def _form(model: Model, head: bytes, name: str) -> Form:
 def _names_all(model: Model, head: bytes, separator: str, encoding: str) -> bool:
     """Whether the header of a file, so separated, names every feature."""
     text = codecs.getincrementaldecoder(encoding)().decode(head)
+    text = text.partition("\n")[2] if text.startswith("sep=") else text
     header = next(filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=separator)), [])
     return set(model.schema.names) <= set(named(header))
 

@@ -40,6 +40,7 @@ csv.field_size_limit(1 << 24)  # a text of 128 KiB, Python's own limit, is no mi
 class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a file writes its table; a card gives what was found out wrongly, "" what is to be found out.
 
+    `skip` is 1 where the first line is Excel's `sep=;`.
     Where nothing in a file shows which mark is the decimal one, `decimal` stays "" and a point is read as one.
     """
 
@@ -47,6 +48,7 @@ class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decimal: Literal["", ".", ","] = ""
     thousands: Literal["", ",", ".", " ", "\xa0", "\u202f", "'"] = ""
     encoding: str = ""
+    skip: Literal[0, 1] = 0
 
     def told(self) -> str:
         """Return the form in words: `;-separated, decimal comma, UTF-8`."""
@@ -63,6 +65,7 @@ class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "sep": self.separator,
             "decimal": self.decimal or ".",
             "encoding": self.encoding,
+            "skiprows": self.skip,
             "index_col": False,
             "low_memory": False,
             "keep_default_na": False,
@@ -87,10 +90,18 @@ def form_of(head: bytes, given: Form, name: str) -> Form:
     except (LookupError, UnicodeError) as error:
         raise DataError(f"{name} cannot be read as {encoding[:40]!r}: correct `encoding` in its card") from error
     cut = len(head) >= HEAD
+    first, _, rest = text.partition("\n")
+    if first.startswith("#") and rest and not any(mark in first for mark in SEPARATORS):
+        raise DataError(
+            f"{name} begins with a comment, {first.strip()[:40]!r}: remove the line, the header comes first"
+        )
+    named = re.fullmatch(r"sep=([,;\t|])\r?", first)
+    if named:
+        text, given = rest, msgspec.structs.replace(given, separator=given.separator or named[1])
     separator: Any = given.separator or max(SEPARATORS, key=lambda mark: _fit(_rows(text, mark, cut)))
     columns = _columns(_rows(text, separator, cut))
     decimal: Any = given.decimal or OTHER.get(given.thousands) or _decimal(columns, separator)
-    return Form(separator, decimal, given.thousands or _thousands(columns, decimal or "."), encoding)
+    return Form(separator, decimal, given.thousands or _thousands(columns, decimal or "."), encoding, 1 if named else 0)
 
 
 def find_encoding(blocks: Iterable[bytes], name: str, whole: bool = True) -> str:

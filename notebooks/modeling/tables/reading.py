@@ -51,9 +51,11 @@ def named(header: Sequence[str]) -> list[str]:
 def check_quotes(path: Path, form: Form, rows: int) -> None:
     """Raise DataError if a stray quote made one of many lines: where a file of `rows` has more lines than these."""
     with path.open("rb") as file:
-        if sum(line.count(b"\n") for line in file) <= rows + 1:
+        if sum(line.count(b"\n") for line in file) <= rows + 1 + form.skip:
             return
     with path.open(encoding=form.encoding, newline="") as file:
+        for _ in range(form.skip):
+            next(file)
         lines = csv.reader(file, delimiter=form.separator, strict=True)
         before = width = 0
         try:
@@ -63,7 +65,7 @@ def check_quotes(path: Path, form: Form, rows: int) -> None:
                     raise csv.Error(f"a quoted value holds whole lines with {width} values each")
                 before = lines.line_num
         except csv.Error as error:
-            fault = f"{path.name}: at line {before + 1} a quote is not closed where it should be"
+            fault = f"{path.name}: at line {before + 1 + form.skip} a quote is not closed where it should be"
             raise DataError(f"{fault} ({error}): correct it") from error
 
 
@@ -80,19 +82,22 @@ NUMBER = re.compile(r"\s*[+-]?\d[\d.,]*\s*")
 def check_lines(path: Path, form: Form) -> None:
     """Raise DataError unless every line has as many values as the header has names."""
     with path.open(encoding=form.encoding, newline="") as file:
+        skipped = [next(file) for _ in range(form.skip)]
         lines = csv.reader(file, delimiter=form.separator)
         width = 0
         for line in filter(None, lines):
             width = width or len(line)
             if len(line) != width:
                 raise DataError(
-                    f"{path.name}: line {lines.line_num} has {len(line)} values, "
+                    f"{path.name}: line {lines.line_num + len(skipped)} has {len(line)} values, "
                     f"the header names {width} columns: correct the line"
                 )
 
 
 def _header(path: Path, form: Form) -> list[str]:
     with path.open(encoding=form.encoding, newline="") as file:
+        for _ in range(form.skip):
+            next(file)
         rows = filter(None, csv.reader(file, delimiter=form.separator))
         header, first = named(next(rows, [])), next(rows, [])
     if not header:
