@@ -170,5 +170,5 @@ def test_a_line_before_the_header_is_honoured_or_refused(path):
     with pytest.raises(DataError, match="line 4 has 1 values"):
         read_table(path, find_form(path, Form()))
     path.write_text("# made by hand\na,b\n1,2\n")
-    with pytest.raises(DataError, match=r"t\.csv begins with a comment, '# made by hand': remove that line"):
+    with pytest.raises(DataError, match=r"t\.csv begins with a comment, '# made by hand': remove the line"):
         find_form(path, Form())
