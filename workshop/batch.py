@@ -29,7 +29,7 @@ from service.values import TRUTH
 
 CHUNK = 50_000
 
-PLAIN = "comma-separated, decimal point, UTF-8"
+PLAIN = Form(encoding="utf-8-sig").told()
 TRUTHS = {**TRUTH, "0": False, "1": True, "0.0": False, "1.0": True}
 """A card makes truth values of 0 and 1, which pandas writes as 0.0 and 1.0 where some are missing."""
 

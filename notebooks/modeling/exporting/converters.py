@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 from modeling.exporting import trees
-from modeling.exporting.graph import Graph
+from modeling.exporting.graph import Graph, Tensor
 from modeling.learning import date_parts, derived
 from modeling.learning.discriminant import RegularizedDiscriminantAnalysis, quadratic_form
 from service.errors import DataError
@@ -66,28 +66,28 @@ def linear_discriminant(graph: Graph) -> None:
     if len(graph.step.classes_) > 2:
         graph.classify(scores, graph.node("Softmax", scores, axis=1))
     else:
-        second = 1 / (1 + np.exp(-scores))
-        probabilities = graph.node("Concat", 1 - second, second, axis=1)
+        probabilities = graph.of_odds(scores)
         graph.classify(probabilities, probabilities)
 
 
 def gaussian_classes(graph: Graph) -> None:
     """Write a `GaussianNB`; in 32 bits the square of a far value is infinite."""
-    model, X, scores = graph.step, graph.read(), []
+    model, X = graph.step, graph.read()
     constants = np.log(model.class_prior_) - np.log(2 * np.pi * model.var_).sum(axis=1) / 2
-    for mean, variance, constant in zip(model.theta_, model.var_, constants, strict=True):
-        away = (X - mean) * variance**-0.5
-        scores.append(constant - 0.5 * graph.node("ReduceSum", away * away, np.array([1]), keepdims=1))
-    posterior = graph.node("Concat", *scores, axis=1)
-    graph.classify(posterior, graph.node("Softmax", posterior, axis=1))
+    forms = zip(model.theta_, model.var_, constants, strict=True)
+    _classify_gaussians(graph, [((X - mean) * variance**-0.5, constant) for mean, variance, constant in forms])
 
 
 def quadratic_discriminant(graph: Graph) -> None:
     """Write a quadratic or regularised discriminant analysis: the log posterior of each class, and their softmax."""
-    X, scores = graph.read(), []
-    for mean, whitening, constant in zip(*quadratic_form(graph.step), strict=True):
-        whitened = (X - mean) @ whitening
-        scores.append(constant - 0.5 * graph.node("ReduceSum", whitened * whitened, np.array([1]), keepdims=1))
+    X, forms = graph.read(), zip(*quadratic_form(graph.step), strict=True)
+    _classify_gaussians(graph, [((X - mean) @ whitening, constant) for mean, whitening, constant in forms])
+
+
+def _classify_gaussians(graph: Graph, classes: list[tuple[Tensor, float]]) -> None:
+    """Write the classes of Gaussian densities: for each, rows whitened about its mean, and its constant."""
+    squares = [graph.node("ReduceSum", white * white, np.array([1]), keepdims=1) for white, _ in classes]
+    scores = [constant - 0.5 * square for square, (_, constant) in zip(squares, classes, strict=True)]
     posterior = graph.node("Concat", *scores, axis=1)
     graph.classify(posterior, graph.node("Softmax", posterior, axis=1))
 

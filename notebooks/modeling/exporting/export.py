@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from modeling.exporting import canonical, converters
-from modeling.exporting.parity import TOLERANCE, check_parity, edge_rows, parity_rows, tolerance
+from modeling.exporting.parity import TOLERANCE, are_clear, check_parity, edge_rows, parity_rows, tolerance
 from modeling.tables.columns import as_sent
 from modeling.tables.dataset import NOTEBOOKS
 from modeling.tables.kinds import is_number
@@ -76,8 +76,7 @@ def golden_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]
     classifier = hasattr(pipeline, "predict_proba")
     probabilities = pipeline.predict_proba(rows) if classifier else np.empty((len(rows), 0))
     if classifier:
-        best_two = np.sort(probabilities, axis=1)[:, -2:]
-        clear = best_two[:, 1] - best_two[:, 0] > TOLERANCE
+        clear = are_clear(probabilities)
         if not clear.any():
             raise DataError(
                 "the model finds two classes equally likely for every row: add features that tell them apart"

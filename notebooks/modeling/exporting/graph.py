@@ -89,6 +89,11 @@ class Graph:
         apart = [self.node("Unsqueeze", column, np.array([1])) for column in columns]
         return self.node("Concat", *apart, axis=1)
 
+    def of_odds(self, odds: Tensor) -> Tensor:
+        """Return the probabilities `[n, 2]` of two classes for the log odds `[n, 1]` of the second."""
+        second = 1 / (1 + np.exp(-odds))
+        return self.node("Concat", 1 - second, second, axis=1)
+
     def classify(self, scores: Tensor, probabilities: Tensor) -> None:
         """Make the classes of the largest `scores`, and `probabilities`, both `[n, classes]`, what the step gives."""
         largest = self.node("ArgMax", scores, axis=1, keepdims=0)

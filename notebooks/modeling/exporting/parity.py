@@ -87,9 +87,7 @@ def check_parity(model: bytes, pipeline: Pipeline, X: pd.DataFrame, spread: floa
     else:
         expected = pipeline.predict_proba(X)
         difference, allowed = float(np.abs(rest[0] - expected).max()), TOLERANCE
-        best_two = np.sort(expected, axis=1)[:, -2:]
-        clear = best_two[:, 1] - best_two[:, 0] > TOLERANCE
-        if (first != pipeline.predict(X))[clear].any():
+        if (first != pipeline.predict(X))[are_clear(expected)].any():
             raise DataError(
                 "the exported model gives other labels than scikit-learn, which happens where neighbours are equally "
                 "far: choose another `estimator`"
@@ -97,6 +95,13 @@ def check_parity(model: bytes, pipeline: Pipeline, X: pd.DataFrame, spread: floa
     if not difference <= allowed:
         raise DataError(f"the exported model differs by {difference:.2g} from scikit-learn: choose another `estimator`")
     return difference / spread
+
+
+def are_clear(probabilities: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return True for each row of probabilities `[n, classes]` whose two likeliest classes differ beyond tolerance."""
+    best_two = np.sort(probabilities, axis=1)[:, -2:]
+    clear: npt.NDArray[np.bool_] = best_two[:, 1] - best_two[:, 0] > TOLERANCE
+    return clear
 
 
 def run(model: bytes, X: pd.DataFrame) -> list[npt.NDArray[Any]]:

@@ -30,11 +30,8 @@ class Tree(NamedTuple):
 def boosted_classes(graph: Graph) -> None:
     """Write a `HistGradientBoostingClassifier`."""
     scores = _boosted(graph)
-    if len(graph.step.classes_) > 2:
-        probabilities = graph.node("Softmax", scores, axis=1)
-    else:
-        second = 1 / (1 + np.exp(-scores))
-        probabilities = graph.node("Concat", 1 - second, second, axis=1)
+    several = len(graph.step.classes_) > 2
+    probabilities = graph.node("Softmax", scores, axis=1) if several else graph.of_odds(scores)
     graph.classify(probabilities, probabilities)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import math
 import re
 import warnings
@@ -15,7 +14,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from service.errors import DataError
+from service.errors import DataError, meant
 
 LONGEST, DEEPEST = 300, 50
 """Limits of an expression: its characters, and how far its operations nest."""
@@ -201,9 +200,8 @@ class _Parser:
         where = f"names {name[:80]!r} at character {start + 1}"
         if name in self.others:
             raise self._refused(f"{where}, which is no feature of numbers: use another, or name it in `features`")
-        close = difflib.get_close_matches(name[:80], self.names, n=1)
-        cure = f"did you mean {close[0]!r}?" if close else f"the columns of numbers are {', '.join(self.names[:20])}"
-        raise self._refused(f"{where}, which is no column to compute with; {cure}")
+        near = meant(name, self.names, f"the columns of numbers are {', '.join(self.names[:20])}")
+        raise self._refused(f"{where}, which is no column to compute with; {near}")
 
     def _call(self, node: ast.Call, function: np.ufunc, depth: int) -> Apply:
         if len(node.args) != function.nin:

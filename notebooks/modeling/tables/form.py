@@ -131,10 +131,10 @@ def as_numbers(texts: pd.Series, form: Form) -> pd.Series:
     return pd.to_numeric(written.str.replace(form.decimal or ".", ".", regex=False), errors="coerce").astype("float64")
 
 
-def begin_with_zeros(texts: pd.Series) -> bool:
+def begin_with_zeros(texts: Iterable[str]) -> bool:
     """Whether texts are whole numbers of which some, as postcodes do, begin with a zero that a number would lose."""
-    stripped = texts.astype("str").str.strip()
-    return bool(stripped.str.match("0[0-9]").any() and stripped.str.fullmatch("[0-9]+").all())
+    cells = [str(text).strip() for text in texts]
+    return _all_match(r"\d+", cells) and any(re.match(r"0\d", cell, re.ASCII) for cell in cells)
 
 
 def doubt(texts: Iterable[str], form: Form) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -126,7 +127,7 @@ def _numbers(values: pd.Series, column: Column, form: Form) -> Read | None:
     if rest.empty or is_truth(values) or set(map(type, rest.head(100))) != {str}:
         return None
     different = rest.unique()
-    if doubt(different, form) or (not column.kind and (are_codes(different) or begin_with_zeros(rest))):
+    if doubt(different, form) or (not column.kind and (are_codes(different) or begin_with_zeros(different))):
         return None
     numbers = as_numbers(rest, form)
     return None if numbers.isna().any() else Read("number", numbers.reindex(values.index))
@@ -183,7 +184,7 @@ def _of_texts(values: pd.Series, form: Form) -> Read:
     if why:
         return Read("text", values, why)
     if len(present) < FEWEST_ROWS or len(different) <= min(MOST_CATEGORIES, len(present) / 2):
-        return Read("category", values, _of_codes(known(values)))
+        return Read("category", values, _of_codes(known(values).unique()))
     words = sum(len(str(text).split()) for text in different[:1000]) / len(different[:1000])
     count = f"{len(different)} different values in {len(present)} rows"
     if len(different) > 0.9 * len(present) and words < 4:
@@ -191,7 +192,7 @@ def _of_texts(values: pd.Series, form: Form) -> Read:
     return Read("text", values, f"{count}, such as {str(different[0])[:40]!r}, are too many for categories")
 
 
-def _of_codes(texts: pd.Series) -> str:
+def _of_codes(texts: Iterable[str]) -> str:
     if not begin_with_zeros(texts):
         return ""
     first = next(str(text)[:40] for text in texts if str(text).strip().startswith("0"))

@@ -7,9 +7,10 @@ import mmap
 import re
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
@@ -30,14 +31,13 @@ def read_table(path: Path, form: Form, texts: Sequence[str] = ()) -> pd.DataFram
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table: pd.DataFrame = pd.read_csv(path, dtype=dict.fromkeys(texts, "str"), **form.options())
-        _keep_texts(path, form, table)
         # A line that is too short lacks its last value: only where one is missing lines have to be counted.
         if table.empty or table.iloc[:, -1].isna().any():
             check_lines(path, form)
         check_quotes(path, form, len(table))
         if table.shape[1] != len(header):
             raise pd.errors.ParserError("its header can be read in two ways")
-        _keep_zeros(path, form, table)
+        _keep_texts(path, form, table)
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, csv.Error) as error:
         with suppress(csv.Error, UnicodeError):
             check_lines(path, form)
@@ -48,17 +48,6 @@ def read_table(path: Path, form: Form, texts: Sequence[str] = ()) -> pd.DataFram
         raise DataError(f"{path.name} has a header and no rows: add rows to learn from")
     table.columns = pd.Index(header)
     return table
-
-
-def _keep_zeros(path: Path, form: Form, table: pd.DataFrame) -> None:
-    """Put the texts of the file into columns of whole numbers that begin with zeros, such as postcodes."""
-    whole = [at for at, name in enumerate(table) if _is_whole(table[name])]
-    if not whole or not _may_lose_zeros(path, form):
-        return
-    texts = pd.read_csv(path, usecols=whole, dtype="str", **form.options())
-    for name in texts:
-        if begin_with_zeros(texts[name].dropna()):
-            table[name] = texts[name]
 
 
 def _is_whole(values: pd.Series) -> bool:
@@ -82,9 +71,7 @@ def check_quotes(path: Path, form: Form, rows: int) -> None:
     with path.open("rb") as file:
         if sum(line.count(b"\n") for line in file) <= rows + 1 + form.skip:
             return
-    with path.open(encoding=form.encoding, newline="") as file:
-        for _ in range(form.skip):
-            next(file)
+    with _opened(path, form) as file:
         lines = csv.reader(file, delimiter=form.separator, strict=True)
         before = width = 0
         try:
@@ -110,23 +97,29 @@ NUMBER = re.compile(r"\s*[+-]?\d[\d.,]*\s*")
 
 def check_lines(path: Path, form: Form) -> None:
     """Raise DataError unless every line has as many values as the header has names."""
-    with path.open(encoding=form.encoding, newline="") as file:
-        skipped = [next(file) for _ in range(form.skip)]
+    with _opened(path, form) as file:
         lines = csv.reader(file, delimiter=form.separator)
         width = 0
         for line in filter(None, lines):
             width = width or len(line)
             if len(line) != width:
                 raise DataError(
-                    f"{path.name}: line {lines.line_num + len(skipped)} has {len(line)} values, "
+                    f"{path.name}: line {lines.line_num + form.skip} has {len(line)} values, "
                     f"the header names {width} columns: correct the line"
                 )
 
 
-def _header(path: Path, form: Form) -> list[str]:
+@contextmanager
+def _opened(path: Path, form: Form) -> Iterator[TextIO]:
+    """Open a file where its table begins."""
     with path.open(encoding=form.encoding, newline="") as file:
         for _ in range(form.skip):
             next(file)
+        yield file
+
+
+def _header(path: Path, form: Form) -> list[str]:
+    with _opened(path, form) as file:
         rows = filter(None, csv.reader(file, delimiter=form.separator))
         header, first = named(next(rows, [])), next(rows, [])
     if not header:
@@ -141,14 +134,19 @@ def _header(path: Path, form: Form) -> list[str]:
 
 
 def _keep_texts(path: Path, form: Form, table: pd.DataFrame) -> None:
-    """Put the texts of the file where pandas made numbers of what may be none, or of only some cells."""
-    at = [place for place in range(table.shape[1]) if _is_rounded(table.iloc[:, place], form)]
+    """Put the texts of the file where pandas made numbers of what may be none, of only some cells, or lost zeros."""
+    columns = [table.iloc[:, place] for place in range(table.shape[1])]
+    whole = {place for place, values in enumerate(columns) if _is_whole(values)}
+    if whole and not _may_lose_zeros(path, form):
+        whole = set()
+    at = [place for place, values in enumerate(columns) if place in whole or _is_rounded(values, form)]
     if not at:
         return
     texts = pd.read_csv(path, dtype="str", usecols=at, **form.options())
     for place, name in zip(at, texts, strict=True):
         found = texts[name].dropna().unique()
-        if pd.api.types.is_object_dtype(table.iloc[:, place]) or doubt(found, form) or are_codes(found):
+        mixed = pd.api.types.is_object_dtype(columns[place])
+        if mixed or doubt(found, form) or are_codes(found) or begin_with_zeros(found):
             table.isetitem(place, texts[name])
 
 
