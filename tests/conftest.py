@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from typing import Any, NamedTuple
 
 # Two test processes whose libraries compute on two threads each wait for one another; the kernels compute on one too.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# What a shell starts in the background ignores Ctrl-C and hands that on to the commands that the tests stop.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 from flask import Flask

@@ -330,8 +330,6 @@ class TestSecondRun:
 
 def start_pipeline(folder):
     """Start the pipeline for one table in a session of its own."""
-    # What a shell starts in the background inherits that Ctrl-C is ignored; a handler of ours is not inherited.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         [sys.executable, "-m", "invoke", "pipeline", "--data", "wine"],
         cwd=ROOT,

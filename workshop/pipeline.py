@@ -25,7 +25,7 @@ from workshop import parameters, record
 from workshop.execution import STEPS, Job, Outcome, Tell, run
 
 PATIENCE = 5
-"""Seconds that a worker has to tidy up once the process that started it is gone."""
+"""Seconds that a worker has to tidy up once it is told to stop, or the process that started it is gone."""
 
 
 def find_tables(data: str = "") -> list[Path]:
@@ -136,16 +136,24 @@ def _begin(queue: SimpleQueue[Any]) -> None:
     """Prepare a worker: it tidies up when it is told to stop, and when the process that started it is gone."""
     global _queue  # noqa: PLW0603  a pool's initialiser has no other place to leave what it was given
     _queue = queue
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     parent = multiprocessing.parent_process()
     assert parent
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the tidying
+        threading.Thread(target=give_up, daemon=True).start()
+        sys.exit(128 + number)
+
+    def give_up() -> None:
+        time.sleep(PATIENCE)
+        os._exit(1)  # the pool's own loop survives SystemExit, and sockets left open would be waited for
 
     def follow() -> None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(PATIENCE)
-        os._exit(1)  # the pool's own loop survives SystemExit and would wait for its lost parent for ever
 
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent tells this one
     threading.Thread(target=follow, daemon=True).start()
 
 
