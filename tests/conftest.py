@@ -16,9 +16,6 @@ from typing import Any, NamedTuple
 # Two test processes whose libraries compute on two threads each wait for one another; the kernels compute on one too.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# What a shell starts in the background ignores Ctrl-C and hands that on to the commands that the tests stop.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -30,6 +27,11 @@ from service.registry import Registry
 
 ROOT = Path(__file__).resolve().parent.parent
 WINE = ROOT / "data" / "wine.csv"
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C: what a shell starts in the background ignores it, and so would the commands that the tests stop."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Trained(NamedTuple):
