@@ -53,7 +53,7 @@ def _add_headers(response: Response) -> Response:
         response.headers["X-Model"] = g.model.name
         response.headers["X-Model-Version"] = str(g.model.version)
     if response.mimetype == "text/html":
-        response.headers["Content-Security-Policy"] = PAGE_POLICY
+        response.headers.setdefault("Content-Security-Policy", PAGE_POLICY)
     return response
 
 

@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Response, current_app, g, render_template, request, send_from_directory
+from flask import Blueprint, Response, current_app, g, make_response, render_template, request, send_from_directory
 
 from service.bundle import Manifest
 from service.config import Config
@@ -20,15 +20,27 @@ catalogue = Blueprint("catalogue", __name__)
 
 REPORT = "03_evaluate"
 
+UNITLESS = ("", "1", "code", "not stated")
+"""Units that a person need not read."""
+
+FRONT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+"""What the front page may load: its own scripts and styles, and nothing that stands in the page itself."""
+
 
 @catalogue.get("/")
-def front() -> Response | str:
+def front() -> Response:
     """Show a person what is served; tell a program that the service is alive."""
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
         default = _config().default_model
         served = sorted(_live().champions.values(), key=lambda model: (model.name != default, model.name))
         shown = [(model, describe(model)["report"]) for model in served]
-        return render_template("front.html", models=shown, refused=_live().refused, curl=curl, figure=figure)
+        given = {"refused": _live().refused, "curl": curl, "figure": figure, "unitless": UNITLESS}
+        page = make_response(render_template("front.html", models=shown, **given))
+        page.headers["Content-Security-Policy"] = FRONT_POLICY
+        return page
     return json_reply({"status": "alive", "models": {m.name: m.version for m in _live().champions.values()}})
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -246,10 +247,17 @@ class Server(NamedTuple):
 @pytest.fixture
 def server(wine_artifacts: Path, tmp_path: Path) -> Iterator[Server]:
     """The real server on a free port of this machine, ready to answer; it is ended with the test."""
+    with serving(wine_artifacts, tmp_path) as running:
+        yield running
+
+
+@contextmanager
+def serving(artifacts: Path, reports: Path) -> Iterator[Server]:
+    """Run the real server on a free port of this machine until the block ends."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environ = {"CELLAR_ARTIFACTS": str(wine_artifacts), "CELLAR_REPORTS": str(tmp_path)}
+    environ = {"CELLAR_ARTIFACTS": str(artifacts), "CELLAR_REPORTS": str(reports)}
     process = subprocess.Popen(
         [sys.executable, "-m", "service", "--port", str(port), "--workers", "1"],
         cwd=ROOT,

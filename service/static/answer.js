@@ -1,0 +1,87 @@
+/** What the service answered for one row: prediction, probabilities, interval or set, contributions, warnings. */
+
+import { element, folded, isolated, table } from "./elements.js";
+import { percent, signed, unit, written } from "./written.js";
+
+const CLASSES_SHOWN = 6;
+const CONTRIBUTIONS_SHOWN = 10;
+
+/** The prediction in large, with its unit. */
+export function headline(target, prediction) {
+    return [
+        element("span", { class: "soft" }, "Predicted ", isolated(target.name)),
+        element("data", { class: "prediction", value: String(prediction) }, isolated(written(prediction))),
+        element("span", { class: "unit" }, unit(target.unit)),
+    ];
+}
+
+/** The probabilities of the classes as bars, the most probable first. */
+export function probabilities(shares) {
+    const rows = Object.entries(shares).sort(([, one], [, other]) => other - one).map(([name, share]) => [
+        isolated(name), bar(share), percent(share),
+    ]);
+    return part("Probabilities", bars("Probability of each class", ["class", "", "probability"], rows, CLASSES_SHOWN));
+}
+
+/** The conformal interval of a number, or set of classes, as a sentence. */
+export function interval(target, found, coverage) {
+    const often = `In ${percent(coverage)} of such cases the true `;
+    const words = target.classes.length ? among(found) : between(found, target.unit);
+    return part("How sure", element("p", { class: "interval" }, often, isolated(target.name), ...words));
+}
+
+function between([low, high], unitName) {
+    return [` lies between ${written(low)} and ${written(high)}${unit(unitName)}.`];
+}
+
+function among(classes) {
+    const names = classes.flatMap((name, at) => [at ? ", " : "", element("b", {}, isolated(name))]);
+    return [classes.length === 1 ? " is " : " is one of ", ...names, "."];
+}
+
+/** What each feature adds to the base, the largest first, and their sum. */
+export function contributions(target, explanation, row) {
+    const sorted = Object.entries(explanation.contributions).sort(([, one], [, other]) => Math.abs(other) - Math.abs(one));
+    const largest = Math.abs(sorted[0]?.[1] ?? 0) || 1;
+    const rows = sorted.map(([name, value]) => [feature(name, row[name]), bar(value / largest, "signed"), signed(value)]);
+    const sum = element("p", { class: "sum" }, ...summed(target, explanation));
+    return part("Contributions", sum, bars("What each feature adds", ["feature", "", "adds"], rows, CONTRIBUTIONS_SHOWN));
+}
+
+function summed(target, { base, prediction, class: named }) {
+    const of = named === undefined ? [] : [" for ", element("b", {}, isolated(named))];
+    return [
+        "From the base ", element("b", {}, written(base)), ", the average of known rows, the features lead to the sum ",
+        element("b", {}, written(prediction)), named === undefined ? unit(target.unit) : "", ...of, ".",
+    ];
+}
+
+function feature(name, value) {
+    return element("span", {}, isolated(name), element("span", { class: "soft" }, " ", isolated(value === null ? "missing" : value)));
+}
+
+/** What the service warned of, in the words of the service. */
+export function warnings(found) {
+    const told = found.map(({ field, value, reason }) =>
+        element("li", {}, element("b", {}, isolated(field)), ` ${value === null ? "" : written(value)} ${reason}.`),
+    );
+    return part("Warnings", element("ul", { class: "warnings" }, ...told));
+}
+
+/** A titled part of the answer. */
+export function part(title, ...content) {
+    return element("section", { class: "part" }, element("h4", {}, title), ...content);
+}
+
+function bars(caption, head, rows, count) {
+    const shown = (some) => table(caption, [head, ...some], { class: "bars" });
+    const rest = rows.slice(count);
+    const more = rest.length ? [folded(`${rest.length} smaller`, () => shown(rest))] : [];
+    return element("div", {}, shown(rows.slice(0, count)), ...more);
+}
+
+function bar(share, kind = "") {
+    const filled = element("span", { class: share < 0 ? "filled minus" : "filled" });
+    filled.style.setProperty("--share", Math.abs(share));
+    return element("span", { class: `bar ${kind}`, "aria-hidden": "true" }, filled);
+}
