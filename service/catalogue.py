@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, current_app, g, make_response, render_template, request, send_from_directory
 
-from service.bundle import Manifest
+from service import calibration, include
+from service.bundle import Manifest, Metrics
 from service.config import Config
 from service.errors import NoModelError, NotFoundError
 from service.live import Live
@@ -129,10 +130,17 @@ def describe(model: Model) -> dict[str, Any]:
         "metrics": msgspec.to_builtins(metrics.held_out),
         "held_out_rows": metrics.rows,
         "data": msgspec.to_builtins(manifest.data),
+        "coverage": _coverage(metrics),
         "created": manifest.created,
         "report": f"{address}/report" if page.is_file() else None,
         "predict": f"{address}/predict",
     }
+
+
+def _coverage(metrics: Metrics) -> dict[str, float] | None:
+    """Return the coverage that intervals have unless another is asked for, and the most that can be promised."""
+    measured = metrics.calibration
+    return {"default": include.COVERAGE, "most": calibration.most(measured.rows)} if measured else None
 
 
 def figure(value: float) -> str:

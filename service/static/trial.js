@@ -25,7 +25,13 @@ export function trial(model) {
 
 function address(model) {
     const include = [model.target.classes.length && "probabilities", model.coverage && "interval"].filter(Boolean).join(",");
-    return `${location.origin}/models/${model.name}/predict${include && `?include=${include}`}`;
+    const less = model.coverage && covered(model) < model.coverage.default ? `&coverage=${covered(model)}` : "";
+    return `${location.origin}/models/${model.name}/predict${include && `?include=${include}`}${less}`;
+}
+
+/** The usual coverage, or as much of it as the model's calibration can promise. */
+function covered({ coverage }) {
+    return Math.min(coverage.default, Math.floor(coverage.most * 1000) / 1000);
 }
 
 function makeView(model, fields) {
@@ -83,12 +89,13 @@ function show({ model, fields, view }, reply) {
     view.details.replaceChildren(...parts(model, reply));
 }
 
-function parts({ target, coverage }, reply) {
+function parts(model, reply) {
+    const { target } = model;
     return [
         reply.warnings?.length && answer.warnings(reply.warnings),
         reply.probabilities && answer.probabilities(reply.probabilities[0]),
         reply.interval
-            ? answer.interval(target, reply.interval[0], coverage.default)
+            ? answer.interval(target, reply.interval[0], covered(model))
             : answer.part("How sure", "This version was not calibrated, so it gives no interval."),
     ].filter(Boolean);
 }
