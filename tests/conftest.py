@@ -227,13 +227,14 @@ def client(app: Flask) -> FlaskClient:
 @pytest.fixture
 def reseal() -> Callable[[Path], None]:
     """The function that writes SHA256SUMS anew, as somebody would who changed a bundle on purpose."""
-
-    def seal(folder: Path) -> None:
-        names = [line.split("  ")[1] for line in (folder / bundle.SUMS).read_text().splitlines()]
-        lines = [f"{files.sha256((folder / name).read_bytes())}  {name}\n" for name in names]
-        (folder / bundle.SUMS).write_text("".join(lines))
-
     return seal
+
+
+def seal(folder: Path) -> None:
+    """Write SHA256SUMS anew for the files that it names."""
+    names = [line.split("  ")[1] for line in (folder / bundle.SUMS).read_text().splitlines()]
+    lines = [f"{files.sha256((folder / name).read_bytes())}  {name}\n" for name in names]
+    (folder / bundle.SUMS).write_text("".join(lines))
 
 
 class Server(NamedTuple):

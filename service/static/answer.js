@@ -70,7 +70,7 @@ export function warnings(found) {
 
 /** A titled part of the answer. */
 export function part(title, ...content) {
-    return element("section", { class: "part" }, element("h4", {}, title), ...content);
+    return element("section", { class: "part" }, element("h3", {}, title), ...content);
 }
 
 function bars(caption, head, rows, count) {

@@ -7,6 +7,7 @@ import { element, finder, folded } from "./elements.js";
 import { fieldOf } from "./fields.js";
 
 const MANY_FIELDS = 20;
+const PAUSE = 250; // milliseconds, in which a click that left a field can arrive where it was aimed
 const NO_ROUTE = [404, 405, 409, 501];
 
 /** Make the form of a model, filled in with its example and already answered. */
@@ -18,7 +19,10 @@ export function trial(model) {
         event.preventDefault();
         predict(question, true);
     });
-    view.form.addEventListener("change", () => predict(question, false));
+    view.form.addEventListener("change", () => {
+        clearTimeout(question.pause);
+        question.pause = setTimeout(() => predict(question, false), PAUSE);
+    });
     predict(question, false);
     return view.element;
 }
@@ -54,6 +58,7 @@ function searchOf(model, fields) {
 }
 
 async function predict(question, submitted) {
+    clearTimeout(question.pause);
     question.asking?.abort();
     const { signal } = (question.asking = new AbortController());
     try {
