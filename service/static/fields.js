@@ -36,10 +36,15 @@ function tell(inputs, error, hint, reason) {
 }
 
 function hints(feature) {
-    const range = feature.min === null ? "" : `${written(feature.min)} to ${written(feature.max)}`;
+    const range = feature.min === null ? "" : [feature.min, feature.max].map(bound).join(" to ");
     const may = feature.nullable ? "may be missing" : "";
     const told = [range, may].filter(Boolean).join(", ");
     return [told, told && feature.meaning ? " · " : "", isolated(feature.meaning)];
+}
+
+/** A number, or a date to the minute. */
+function bound(limit) {
+    return typeof limit === "string" ? limit.slice(0, 16).replace("T", " ") : written(limit);
 }
 
 function described(feature, id) {

@@ -23,5 +23,6 @@ export const unit = (name) => (UNITLESS.has(name) ? "" : ` ${name}`);
 
 function tidy(format, value) {
     const size = Math.abs(value);
-    return value !== 0 && (size < 1e-4 || size >= 1e12) ? value.toExponential(2) : format.format(value);
+    const text = value !== 0 && (size < 1e-4 || size >= 1e12) ? value.toExponential(2) : format.format(value);
+    return text.replace(/^-/, "−");
 }
