@@ -40,8 +40,9 @@ function covered({ coverage }) {
 
 function makeView(model, fields) {
     const headline = element("p", { class: "headline", role: "status" });
-    const inputs = element("div", { class: "fields" }, ...fields.map((field) => field.element));
-    const search = fields.length > MANY_FIELDS ? [searchOf(model, fields)] : [];
+    const many = fields.length > MANY_FIELDS;
+    const inputs = element("div", { class: many ? "fields many" : "fields" }, ...fields.map((field) => field.element));
+    const search = many ? [searchOf(model, fields)] : [];
     const ranges = element("p", { class: "soft" }, "An example is filled in. Below each field is the range that training saw.");
     const button = element("button", { type: "submit" }, "Predict");
     const form = element("form", { novalidate: true, "aria-label": `one row for ${model.name}` }, ranges, ...search, inputs, button);
