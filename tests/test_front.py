@@ -184,10 +184,10 @@ def settle(page: Page) -> None:
     page.wait_for_load_state("networkidle")
 
 
-def ask(house: House, name: str, row: dict[str, Any], query: str = "") -> dict[str, Any]:
+def ask(house: House, name: str, row: dict[str, Any], query: str = "", route: str = "predict") -> dict[str, Any]:
     """Ask the service itself for one row."""
     body = json.dumps({"instances": [row]}).encode()
-    request = Request(f"{house.address}/models/{name}/predict{query}", body, {"Content-Type": "application/json"})
+    request = Request(f"{house.address}/models/{name}/{route}{query}", body, {"Content-Type": "application/json"})
     with urlopen(request) as reply:
         return json.load(reply)
 
@@ -416,6 +416,113 @@ def test_tables_survive_the_page(module, lines):
 def test_tables_of_other_programs_are_read(module, text, lines):
     """Tabs, semicolons, a byte order mark, old line ends, gaps and empty lines are understood."""
     assert module("csv", "parse", text) == lines
+
+
+def upload(section: Locator, name: str, content: str | bytes) -> None:
+    """Choose a file for the table of a model, and wait for what comes of it."""
+    if not section.locator(".rows").count():
+        section.get_by_text("Predict a table", exact=True).click()
+    data = content if isinstance(content, bytes) else content.encode()
+    section.locator("[type=file]").set_input_files({"name": name, "mimeType": "text/csv", "buffer": data})
+    section.locator(".rows [role=status]:text-matches('^(No|one|[0-9])')").wait_for()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_file_is_predicted_and_kept(house, look, width):
+    """Every row of a CSV gets the prediction that it gets alone; the first are shown, all are in the download."""
+    page = look(house, width)
+    section = model(page, "wine")
+    table = pd.read_csv(WINE).drop(columns="cultivar")
+    upload(section, "wine.csv", table.to_csv(index=False))
+    assert section.locator(".rows [role=status]").inner_text() == f"{len(table)} rows predicted by wine version 1."
+    assert section.locator(".rows tbody tr").count() == 20
+    with page.expect_download() as download:
+        section.get_by_role("link", name="Download all as CSV").click()
+    kept = pd.read_csv(download.value.path())
+    body = json.dumps({"instances": table.to_dict("records")}).encode()
+    with urlopen(Request(f"{house.address}/models/wine/predict", body, {"Content-Type": "application/json"})) as reply:
+        assert kept["prediction"].tolist() == json.load(reply)["predictions"]
+    pd.testing.assert_frame_equal(kept.drop(columns="prediction"), table)
+    shown = section.locator(".rows tbody tr td:nth-child(2)").all_inner_texts()
+    assert shown == [str(value) for value in kept["prediction"][:20]]
+    fits(page)
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";"])
+def test_rows_are_pasted(house, look, separator):
+    """What a spreadsheet puts on the clipboard is taken as a CSV is, names and texts with commas and quotes included."""
+    section = model(look(house), "prices")
+    table = pd.DataFrame([example(house, "prices"), example(house, "prices") | {"living area (m²)": 99.5}])
+    section.get_by_text("Predict a table", exact=True).click()
+    section.locator("textarea").fill(table.to_csv(index=False, sep=separator))
+    section.get_by_role("button", name="Predict rows").click()
+    section.get_by_text("2 rows predicted by prices version 1.").wait_for()
+    expected = ask(house, "prices", table.to_dict("records")[1])["predictions"][0]
+    shown = section.locator(".rows tbody tr:nth-child(2) td:nth-child(2)").inner_text()
+    assert float(shown.replace(",", "")) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_file_is_dropped(house, look):
+    """A file that is dropped where rows are pasted is predicted."""
+    page = look(house)
+    section = model(page, "few")
+    section.get_by_text("Predict a table", exact=True).click()
+    row = example(house, "few")
+    page.evaluate(
+        """([place, text]) => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([text], "few.csv"));
+            document.querySelector(place).dispatchEvent(new DragEvent("drop", {dataTransfer, cancelable: true}));
+        }""",
+        ["[data-model=few] textarea", pd.DataFrame([row] * 3).to_csv(index=False)],
+    )
+    section.get_by_text("3 rows predicted by few version 1.").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text.replace("\n14.23,", "\nhigh,"), "Row 1, column alcohol must be a number, got 'high'."),
+        (lambda text: text.replace("proline", "<b>prolin"), "column <b>prolin"),
+        (lambda text: text.splitlines()[0], "there is no row below the names of the fields"),
+        (lambda text: text + '"1', "has a quote that is not closed"),
+        (lambda text: "", "there is no row below the names of the fields"),
+        (lambda text: (text + "é").encode("latin-1"), "wine.csv is not a text in UTF-8"),
+    ],
+)
+def test_a_wrong_table_is_told_by_row_and_column(house, look, change, told):
+    """The page says which row and column is wrong, or what the table lacks, and shows no predictions."""
+    page = look(house)
+    section = model(page, "wine")
+    upload(section, "wine.csv", change(pd.read_csv(WINE).drop(columns="cultivar").head(5).to_csv(index=False)))
+    assert section.locator(".rows [role=status]").inner_text().startswith("No predictions: ")
+    assert told in section.locator(".rows").inner_text()
+    assert section.locator(".rows table").count() == 0
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize(("name", "task"), [("wine", "classification"), ("prices", "regression")])
+def test_contributions_lead_from_the_base_to_the_prediction(house, look, name, task):
+    """The chart holds what the service explains, the largest first, and its sum is what was predicted."""
+    page = look(house)
+    section = model(page, name)
+    settle(page)
+    row = example(house, name)
+    explained = ask(house, name, row, route="explain")["explanations"][0]
+    told = section.locator(".part", has=page.get_by_role("heading", name="Contributions"))
+    base, total = (float(text.replace(",", "")) for text in told.locator(".sum b").all_inner_texts()[-2:])
+    assert base == pytest.approx(explained["base"], rel=1e-4)
+    reply = ask(house, name, row, "?include=probabilities" if task == "classification" else "")
+    output = max(reply["probabilities"][0].values()) if task == "classification" else reply["predictions"][0]
+    assert total == pytest.approx(output, rel=1e-4)
+    if told.locator("summary").count():
+        told.locator("summary").click()
+    shown = [[cell.inner_text() for cell in line.locator("td").all()] for line in told.locator("tbody tr").all()]
+    largest = sorted(explained["contributions"].items(), key=lambda one: -abs(one[1]))
+    assert all(line[0].startswith(feature) for line, (feature, _) in zip(shown, largest, strict=True))
+    for (_, _, text), (_, value) in zip(shown, largest, strict=True):
+        assert float(text.replace("\u2212", "-").replace(",", "")) == pytest.approx(value, rel=1e-2)
 
 
 def test_without_a_calibration_there_is_no_interval(house, look):

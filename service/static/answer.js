@@ -20,7 +20,7 @@ export function probabilities(shares) {
     const rows = Object.entries(shares).sort(([, one], [, other]) => other - one).map(([name, share]) => [
         isolated(name), bar(share), percent(share),
     ]);
-    return part("Probabilities", bars("Probability of each class", ["class", "", "probability"], rows, CLASSES_SHOWN));
+    return part("Probabilities", bars("Probability of each class", ["class", "", "probability"], rows, CLASSES_SHOWN, "bars shares"));
 }
 
 /** The conformal interval of a number, or set of classes, as a sentence. */
@@ -48,11 +48,12 @@ export function contributions(target, explanation, row) {
     return part("Contributions", sum, bars("What each feature adds", ["feature", "", "adds"], rows, CONTRIBUTIONS_SHOWN));
 }
 
-function summed(target, { base, prediction, class: named }) {
-    const of = named === undefined ? [] : [" for ", element("b", {}, isolated(named))];
+function summed(target, { base, class: named, contributions: added }) {
+    const sum = Object.values(added).reduce((total, value) => total + value, base);
+    const what = named === undefined ? ["The prediction"] : ["The probability of ", element("b", {}, isolated(named))];
     return [
-        "From the base ", element("b", {}, written(base)), ", the average of known rows, the features lead to the sum ",
-        element("b", {}, written(prediction)), named === undefined ? unit(target.unit) : "", ...of, ".",
+        ...what, " goes from the base ", element("b", {}, written(base)), ", the mean over rows of training, to the sum ",
+        element("b", {}, written(sum)), named === undefined ? unit(target.unit) : "", ".",
     ];
 }
 
@@ -73,8 +74,8 @@ export function part(title, ...content) {
     return element("section", { class: "part" }, element("h3", {}, title), ...content);
 }
 
-function bars(caption, head, rows, count) {
-    const shown = (some) => table(caption, [head, ...some], { class: "bars" });
+function bars(caption, head, rows, count, kind = "bars") {
+    const shown = (some) => table(caption, [head, ...some], { class: kind });
     const rest = rows.slice(count);
     const more = rest.length ? [folded(`${rest.length} smaller`, () => shown(rest))] : [];
     return element("div", {}, shown(rows.slice(0, count)), ...more);
