@@ -20,7 +20,7 @@ import axe_core_python
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import evaluate, seal, serving, train
+from conftest import WINE, evaluate, seal, serving, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from outside import outside
@@ -451,7 +451,7 @@ def test_a_file_is_predicted_and_kept(house, look, width):
 
 @pytest.mark.parametrize("separator", [",", "\t", ";"])
 def test_rows_are_pasted(house, look, separator):
-    """What a spreadsheet puts on the clipboard is taken as a CSV is, names and texts with commas and quotes included."""
+    """What a spreadsheet puts on the clipboard is taken as a CSV is, texts with commas and quotes included."""
     section = model(look(house), "prices")
     table = pd.DataFrame([example(house, "prices"), example(house, "prices") | {"living area (m²)": 99.5}])
     section.get_by_text("Predict a table", exact=True).click()
@@ -490,6 +490,7 @@ def test_a_file_is_dropped(house, look):
         (lambda text: "", "there is no row below the names of the fields"),
         (lambda text: (text + "é").encode("latin-1"), "wine.csv is not a text in UTF-8"),
     ],
+    ids=["value", "name", "no rows", "quote", "nothing", "encoding"],
 )
 def test_a_wrong_table_is_told_by_row_and_column(house, look, change, told):
     """The page says which row and column is wrong, or what the table lacks, and shows no predictions."""
