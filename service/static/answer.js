@@ -4,6 +4,7 @@ import { element, folded, isolated, table } from "./elements.js";
 import { percent, signed, unit, written } from "./written.js";
 
 const CLASSES_SHOWN = 6;
+const SET_SHOWN = 8;
 const CONTRIBUTIONS_SHOWN = 10;
 
 /** The prediction in large, with its unit. */
@@ -26,7 +27,7 @@ export function probabilities(shares) {
 /** The conformal interval of a number, or set of classes, as a sentence. */
 export function interval(target, found, coverage) {
     const often = `In ${percent(coverage)} of such cases the true `;
-    const words = target.classes.length ? among(found) : between(found, target.unit);
+    const words = target.classes.length ? among(found, target.classes.length) : between(found, target.unit);
     return part("How sure", element("p", { class: "interval" }, often, isolated(target.name), ...words));
 }
 
@@ -34,9 +35,11 @@ function between([low, high], unitName) {
     return [` lies between ${written(low)} and ${written(high)}${unit(unitName)}.`];
 }
 
-function among(classes) {
-    const names = classes.flatMap((name, at) => [at ? ", " : "", element("b", {}, isolated(name))]);
-    return [classes.length === 1 ? " is " : " is one of ", ...names, "."];
+function among(classes, all) {
+    if (classes.length === all && all > 2) return [` may be any of the ${all} classes.`];
+    const names = classes.slice(0, SET_SHOWN).flatMap((name, at) => [at ? ", " : "", element("b", {}, isolated(name))]);
+    const more = classes.length > SET_SHOWN ? ` and ${classes.length - SET_SHOWN} more` : "";
+    return [classes.length === 1 ? " is " : " is one of ", ...names, more, "."];
 }
 
 /** What each feature adds to the base, the largest first, and their sum. */
@@ -50,11 +53,11 @@ export function contributions(target, explanation, row) {
 
 function summed(target, { base, class: named, contributions: added }) {
     const sum = Object.values(added).reduce((total, value) => total + value, base);
-    const what = named === undefined ? ["The prediction"] : ["The probability of ", element("b", {}, isolated(named))];
-    return [
-        ...what, " goes from the base ", element("b", {}, written(base)), ", the mean over rows of training, to the sum ",
-        element("b", {}, written(sum)), named === undefined ? unit(target.unit) : "", ".",
-    ];
+    const number = named === undefined;
+    const what = number ? ["The prediction"] : ["The probability of ", element("b", {}, isolated(named))];
+    const [from, to] = [base, sum].map((value) => element("b", {}, written(number ? value : Number(value.toFixed(4)))));
+    const goes = [" goes from the base ", from, ", the mean over rows of training, to the sum ", to];
+    return [...what, ...goes, number ? unit(target.unit) : "", "."];
 }
 
 function feature(name, value) {

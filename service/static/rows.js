@@ -116,4 +116,4 @@ function problem({ row, field, reason }) {
     return element("li", {}, place, field ? element("b", {}, isolated(field)) : "", ` ${reason}.`);
 }
 
-const counted = (count) => (count === 1 ? "one row" : `${count.toLocaleString("en")} rows`);
+const counted = (count) => (count === 1 ? "1 row" : `${count.toLocaleString("en")} rows`);

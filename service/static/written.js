@@ -9,7 +9,7 @@ const UNITLESS = new Set(JSON.parse(document.querySelector("main")?.dataset.unit
 export const written = (value) => (typeof value === "number" ? tidy(NUMBER, value) : String(value));
 
 /** A number with three significant digits and its sign. */
-export const signed = (value) => (value < 0 ? "−" : "+") + tidy(SHORT, Math.abs(value));
+export const signed = (value) => (value < 0 ? "−" : value > 0 ? "+" : "") + tidy(SHORT, Math.abs(value));
 
 /** A probability in percent; only what is certain is 0 % or 100 %. */
 export function percent(share) {
