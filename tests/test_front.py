@@ -86,13 +86,12 @@ def wide_table(folder: Path) -> Path:
     return path
 
 
-def renamed(artifacts: Path, name: str, **calibration: Any) -> None:
-    """Put `wine` into the artifacts a second time, under another name and with another calibration."""
+def renamed(artifacts: Path, name: str, **changes: dict[str, Any]) -> None:
+    """Put `wine` into the artifacts a second time, under another name and with changes to some of its files."""
     folder = shutil.copytree(artifacts / "wine", artifacts / name) / "1"
-    for file in ("manifest.json", "metrics.json"):
-        document = json.loads((folder / file).read_text())
-        document.update({"model": name} if file == "manifest.json" else calibration)
-        (folder / file).write_text(json.dumps(document))
+    for file, change in {**changes, "manifest": {"model": name}}.items():
+        path = folder / f"{file}.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
     seal(folder)
 
 
@@ -110,13 +109,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory, browser, wine_artifacts, houses_artifacts) -> Iterator[House]:
-    """The server on models with plain names, with names that mean harm, and without a calibration."""
+    """The server on models with plain names, with names that mean harm, and with parts missing."""
     folder = tmp_path_factory.mktemp("house")
     artifacts = shutil.copytree(wine_artifacts, folder / "artifacts")
     shutil.copytree(houses_artifacts, artifacts, dirs_exist_ok=True)
     evaluate(train(artifacts, hostile_table(folder), estimator="linear_regression"))
-    renamed(artifacts, "uncalibrated", calibration=None)
-    renamed(artifacts, "few", calibration={"rows": 4, "scores": [0.1, 0.2, 0.3, 0.4]})
+    renamed(artifacts, "uncalibrated", metrics={"calibration": None})
+    renamed(artifacts, "few", metrics={"calibration": {"rows": 4, "scores": [0.1, 0.2, 0.3, 0.4]}})
+    renamed(artifacts, "unexplained", golden={"background": []})
     with serving(artifacts, folder / "reports") as server:
         yield House(f"http://{server.host}:{server.port}", browser)
 
@@ -531,6 +531,20 @@ def test_without_a_calibration_there_is_no_interval(house, look):
     section = model(look(house), "uncalibrated")
     assert "This version was not calibrated, so it gives no interval." in section.inner_text()
     assert section.locator(".bars").first.is_visible()
+
+
+def test_without_an_explanation_the_rest_is_shown(house, look):
+    """A version that keeps no rows to explain by says so once, in a line, and is asked no more."""
+    page = look(house)
+    section = model(page, "unexplained")
+    settle(page)
+    assert "There are none: unexplained version 1 keeps no rows to explain by" in section.inner_text()
+    assert section.locator(".bars").first.is_visible()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.split("/")[-1].split("?")[0]))
+    section.get_by_role("button", name="Predict", exact=True).click()
+    settle(page)
+    assert asked == ["predict"] and "There are none: unexplained" in section.inner_text()
 
 
 def test_a_coverage_that_cannot_be_promised_is_not_asked_for(house, look):

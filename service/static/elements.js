@@ -28,7 +28,8 @@ export function table(caption, [head, ...rows], attributes = {}) {
     return element(
         "table",
         attributes,
-        element("caption", {}, ...[caption].flat()),
+        element("caption", {}, caption),
+        element("colgroup", {}, ...head.map(() => element("col"))),
         element("thead", {}, line(head, "th", { scope: "col" })),
         element("tbody", {}, ...rows.map((row) => line(row, "td", {}))),
     );
