@@ -62,6 +62,7 @@ async function predict(question, submitted) {
     clearTimeout(question.pause);
     question.asking?.abort();
     const { signal } = (question.asking = new AbortController());
+    question.view.details.setAttribute("aria-busy", "true");
     try {
         const row = read(question.fields);
         write(question, row);
@@ -69,8 +70,10 @@ async function predict(question, submitted) {
         show(question, await ask(question.address, body, { signal }));
         question.view.details.append(await explanation(question, row, body, signal));
     } catch (error) {
-        if (error.name !== "AbortError") refuse(question, error, submitted);
+        if (error.name === "AbortError") return;
+        refuse(question, error, submitted);
     }
+    question.view.details.removeAttribute("aria-busy");
 }
 
 class Unreadable extends Error {
