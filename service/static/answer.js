@@ -21,7 +21,8 @@ export function probabilities(shares) {
     const rows = Object.entries(shares).sort(([, one], [, other]) => other - one).map(([name, share]) => [
         isolated(name), bar(share), percent(share),
     ]);
-    return part("Probabilities", bars("Probability of each class", ["class", "", "probability"], rows, CLASSES_SHOWN, "bars shares"));
+    const chart = bars("Probability of each class", ["class", "", "probability"], rows, CLASSES_SHOWN, "bars shares");
+    return part("Probabilities", chart);
 }
 
 /** The conformal interval of a number, or set of classes, as a sentence. */
@@ -44,11 +45,14 @@ function among(classes, all) {
 
 /** What each feature adds to the base, the largest first, and their sum. */
 export function contributions(target, explanation, row) {
-    const sorted = Object.entries(explanation.contributions).sort(([, one], [, other]) => Math.abs(other) - Math.abs(one));
-    const largest = Math.abs(sorted[0]?.[1] ?? 0) || 1;
-    const rows = sorted.map(([name, value]) => [feature(name, row[name]), bar(value / largest, "signed"), signed(value)]);
-    const sum = element("p", { class: "sum" }, ...summed(target, explanation));
-    return part("Contributions", sum, bars("What each feature adds", ["feature", "", "adds"], rows, CONTRIBUTIONS_SHOWN));
+    const added = Object.entries(explanation.contributions);
+    added.sort(([, one], [, other]) => Math.abs(other) - Math.abs(one));
+    const largest = Math.abs(added[0]?.[1] ?? 0) || 1;
+    const rows = added.map(([name, value]) => [
+        feature(name, row[name]), bar(value / largest, "signed"), signed(value),
+    ]);
+    const chart = bars("What each feature adds", ["feature", "", "adds"], rows, CONTRIBUTIONS_SHOWN);
+    return part("Contributions", element("p", { class: "sum" }, ...summed(target, explanation)), chart);
 }
 
 function summed(target, { base, class: named, contributions: added }) {
@@ -61,13 +65,13 @@ function summed(target, { base, class: named, contributions: added }) {
 }
 
 function feature(name, value) {
-    return element("span", {}, isolated(name), element("span", { class: "soft" }, " ", isolated(value === null ? "missing" : value)));
+    return element("span", {}, isolated(name), element("span", { class: "soft" }, " ", isolated(value ?? "missing")));
 }
 
 /** What the service warned of, in the words of the service. */
 export function warnings(found) {
     const told = found.map(({ field, value, reason }) =>
-        element("li", {}, element("b", {}, isolated(field)), ` ${value === null ? "" : written(value)} ${reason}.`),
+        element("li", {}, element("b", {}, isolated(field)), ` ${written(value ?? "")} ${reason}.`),
     );
     return part("Warnings", element("ul", { class: "warnings" }, ...told));
 }

@@ -8,7 +8,7 @@ export function parse(text) {
     const lines = [[]];
     while (pattern.lastIndex < whole.length) {
         const found = pattern.exec(whole);
-        if (!found) throw new Error(`row ${lines.length - 1} of the table has a quote that is not closed or out of place`);
+        if (!found) throw new Error(`row ${lines.length - 1} has a quote that is not closed or out of place`);
         const [, cell, end] = found;
         const empty = !cell && !lines.at(-1).length;
         if (end === by || !empty) lines.at(-1).push(unquoted(cell));
@@ -19,7 +19,12 @@ export function parse(text) {
 
 /** Return lists of texts as CSV. */
 export function write(lines) {
-    return lines.map((cells) => (cells.length === 1 && cells[0] === "" ? '""' : cells.map(quoted).join(",")) + "\r\n").join("");
+    return lines.map((cells) => `${line(cells)}\r\n`).join("");
+}
+
+function line(cells) {
+    // A line that is empty would be no row.
+    return cells.length === 1 && cells[0] === "" ? '""' : cells.map(quoted).join(",");
 }
 
 function separator(text) {

@@ -4,7 +4,7 @@
 export function element(name, attributes = {}, ...children) {
     const made = document.createElement(name);
     for (const [key, value] of Object.entries(attributes)) {
-        if (value !== false && value !== null && value !== undefined) made.setAttribute(key, value === true ? "" : value);
+        if ((value ?? false) !== false) made.setAttribute(key, value === true ? "" : value);
     }
     made.append(...children);
     return made;

@@ -14,10 +14,12 @@ export function fieldOf(feature, id) {
     const control = CONTROLS[feature.kind](feature, id);
     const error = element("p", { class: "error", id: `${id}-error`, hidden: true });
     const hint = element("p", { class: "hint", id: `${id}-hint` }, ...hints(feature));
-    const label = element("label", { for: id }, isolated(feature.name), element("span", { class: "unit" }, unit(feature.unit)));
+    const measure = element("span", { class: "unit" }, unit(feature.unit));
+    const label = element("label", { for: id }, isolated(feature.name), measure);
+    const below = element("div", {}, error, hint);
     return {
         name: feature.name,
-        element: element("div", { class: "field" }, label, element("div", {}, ...control.inputs), element("div", {}, error, hint)),
+        element: element("div", { class: "field" }, label, element("div", {}, ...control.inputs), below),
         read: control.read,
         wrong: control.wrong ?? (() => ""),
         focus: () => control.inputs.findLast((input) => !input.hidden).focus(),
@@ -80,9 +82,10 @@ function truth(feature, id) {
 function category(feature, id) {
     const seen = feature.categories.map((name) => [name === name.trim() && name ? name : JSON.stringify(name), name]);
     const known = feature.categories.includes(feature.example);
-    const other = element("input", { "aria-label": `another value of ${feature.name}`, "aria-describedby": `${id}-hint` });
-    const select = menu(feature, id, [...seen, ["other…", OTHER]], known || feature.example === null ? undefined : OTHER);
-    if (!known) other.value = feature.example ?? "";
+    const chosen = known || feature.example === null ? feature.example : OTHER;
+    const select = menu(feature, id, [...seen, ["other…", OTHER]], chosen);
+    const named = { "aria-label": `another value of ${feature.name}`, "aria-describedby": `${id}-hint` };
+    const other = element("input", { ...named, autocomplete: "off", value: chosen === OTHER && feature.example });
     const fit = () => { other.hidden = select.read() !== OTHER; };
     select.inputs[0].addEventListener("change", fit);
     fit();

@@ -34,7 +34,7 @@ function makeView(model) {
     const whole = element(
         "div",
         { class: "rows" },
-        element("label", { for: textId }, "Paste rows from a spreadsheet or a CSV, the names of the fields above them, or drop a file here"),
+        element("label", { for: textId }, "Paste rows below the names of their fields, or drop a CSV here"),
         text,
         element("p", { class: "buttons" }, predict, sample, element("label", { for: fileId }, "or a file"), file),
         status,
@@ -44,18 +44,24 @@ function makeView(model) {
 }
 
 function example(model) {
-    return write([model.features.map((feature) => feature.name), model.features.map((feature) => feature.example ?? "")]);
+    const { features } = model;
+    return write([features.map((feature) => feature.name), features.map((feature) => feature.example ?? "")]);
 }
 
 async function predictFile(model, view, file) {
     if (!file) return;
-    const bytes = await file.arrayBuffer();
-    try {
-        await predict(model, view, new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-    } catch {
-        refuse(view, new Error(`${file.name} is not a text in UTF-8: save it as "CSV UTF-8"`));
-    }
+    const text = decoded(await file.arrayBuffer());
     view.file.value = "";
+    if (text === null) refuse(view, new Error(`${file.name} is not a text in UTF-8: save it as "CSV UTF-8"`));
+    else await predict(model, view, text);
+}
+
+function decoded(bytes) {
+    try {
+        return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    } catch {
+        return null;
+    }
 }
 
 async function predict(model, view, text) {
@@ -73,18 +79,20 @@ async function predict(model, view, text) {
 function show(model, view, head, lines, reply) {
     view.status.textContent = `${counted(lines.length)} predicted by ${reply.model} version ${reply.version}.`;
     view.result.replaceChildren(
-        element("p", {}, download(model, head, lines, reply.predictions)),
+        element("p", {}, download(model, view, head, lines, reply.predictions)),
         ...warned(reply.warnings ?? []),
         firstRows(model, head, lines, reply.predictions),
     );
 }
 
-function download(model, head, lines, predictions) {
+function download(model, view, head, lines, predictions) {
     let column = "prediction";
     while (head.includes(column)) column += "_";
     const content = write([[...head, column], ...lines.map((cells, at) => [...cells, predictions[at]])]);
-    const address = URL.createObjectURL(new Blob([content], { type: "text/csv" }));
-    return element("a", { class: "button", href: address, download: `${model.name}-predictions.csv` }, "Download all as CSV");
+    URL.revokeObjectURL(view.kept);
+    view.kept = URL.createObjectURL(new Blob([content], { type: "text/csv" }));
+    const name = `${model.name}-predictions.csv`;
+    return element("a", { class: "button", href: view.kept, download: name }, "Download all as CSV");
 }
 
 function firstRows(model, head, lines, predictions) {
@@ -102,8 +110,10 @@ function scrolled(label, content) {
 
 function warned(warnings) {
     if (!warnings.length) return [];
-    const more = warnings.length > WARNINGS_SHOWN ? [element("li", {}, `and ${warnings.length - WARNINGS_SHOWN} more.`)] : [];
-    return [element("ul", { class: "warnings" }, ...warnings.slice(0, WARNINGS_SHOWN).map(problem), ...more)];
+    const shown = warnings.slice(0, WARNINGS_SHOWN).map(problem);
+    const more = warnings.length - shown.length;
+    if (more) shown.push(element("li", {}, `and ${more} more.`));
+    return [element("ul", { class: "warnings" }, ...shown)];
 }
 
 function refuse(view, error) {
@@ -112,8 +122,9 @@ function refuse(view, error) {
 }
 
 function problem({ row, field, reason }) {
-    const place = [row === null || row === undefined ? "" : `Row ${row + 1}`, field ? "column " : ""].filter(Boolean).join(", ");
-    return element("li", {}, place, field ? element("b", {}, isolated(field)) : "", ` ${reason}.`);
+    const place = typeof row === "number" ? `Row ${row + 1}${field ? ", " : ""}` : "";
+    const column = field ? ["column ", element("b", {}, isolated(field))] : [];
+    return element("li", {}, place, ...column, ` ${reason}.`);
 }
 
 const counted = (count) => (count === 1 ? "1 row" : `${count.toLocaleString("en")} rows`);

@@ -28,9 +28,10 @@ export function trial(model) {
 }
 
 function address(model) {
-    const include = [model.target.classes.length && "probabilities", model.coverage && "interval"].filter(Boolean).join(",");
+    const parts = [model.target.classes.length && "probabilities", model.coverage && "interval"].filter(Boolean);
+    const include = parts.length ? `?include=${parts.join(",")}` : "";
     const less = model.coverage && covered(model) < model.coverage.default ? `&coverage=${covered(model)}` : "";
-    return `${location.origin}/models/${model.name}/predict${include && `?include=${include}`}${less}`;
+    return `${location.origin}/models/${model.name}/predict${include}${less}`;
 }
 
 /** The usual coverage, or as much of it as the model's calibration can promise. */
@@ -43,13 +44,15 @@ function makeView(model, fields) {
     const many = fields.length > MANY_FIELDS;
     const inputs = element("div", { class: many ? "fields many" : "fields" }, ...fields.map((field) => field.element));
     const search = many ? [searchOf(model, fields)] : [];
-    const ranges = element("p", { class: "soft" }, "An example is filled in. Below each field is the range that training saw.");
+    const told = "An example is filled in. Below each field is the range that training saw.";
     const button = element("button", { type: "submit" }, "Predict");
-    const form = element("form", { novalidate: true, "aria-label": `one row for ${model.name}` }, ranges, ...search, inputs, button);
+    const content = [element("p", { class: "soft" }, told), ...search, inputs, button];
+    const form = element("form", { novalidate: true, "aria-label": `one row for ${model.name}` }, ...content);
     const details = element("div", { class: "details" });
     const [shell, program] = [copyable("curl"), copyable("Python")];
     const code = folded("The same with curl or Python", () => element("div", {}, shell.element, program.element));
-    const whole = element("div", { class: "trial" }, headline, form, element("div", { class: "answer" }, details, code));
+    const answered = element("div", { class: "answer" }, details, code);
+    const whole = element("div", { class: "trial" }, headline, form, answered);
     return { element: whole, form, headline, details, shell, program };
 }
 
