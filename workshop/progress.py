@@ -67,5 +67,5 @@ class Bar:
     def _show(self, position: float, within: str) -> None:
         if not self.bar.disable:
             self.bar.unit = f"{self.cells}/{self.bar.total} cells{within}"
-            self.bar.n = max(self.bar.n, position)
+            self.bar.n = max(self.bar.n, min(position, self.bar.total))
             self.bar.refresh()
