@@ -10,6 +10,7 @@ if __name__ == "__main__":
 # What a command needs is imported in its body, so that the menu appears at once.
 import functools
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -260,13 +261,14 @@ def test(c: Any, fast: bool = False) -> None:
 
 @command(positional=["name"], help={"name": "what to measure, a file of bench/"})
 def bench(c: Any, name: str) -> None:
-    """Measure something and print the figures."""
+    """Measure something and print the figures; words after -- are its own."""
     from service.errors import DataError
 
-    known = sorted(path.stem for path in (ROOT / "bench").glob("*.py"))
+    folders = (path.parent for path in (ROOT / "bench").glob("*/__main__.py"))
+    known = sorted(path.stem for path in [*(ROOT / "bench").glob("*.py"), *folders])
     if name not in known:
         raise DataError(f"nothing measures {name[:40]!r}: bench/ has {', '.join(known)}")
-    _python(f"bench.{name}")
+    _python(f"bench.{name}", *shlex.split(c.remainder))
 
 
 @command()
