@@ -151,7 +151,7 @@ def _log_into(path: Path) -> Iterator[None]:
     """Send what is written to file descriptor 1 to a file meanwhile."""
     sys.stdout.flush()
     kept = os.dup(1)
-    with path.open("wb") as file:
+    with path.open("ab") as file:
         os.dup2(file.fileno(), 1)
         try:
             yield
