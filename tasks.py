@@ -259,9 +259,9 @@ def test(c: Any, fast: bool = False) -> None:
     _python("pytest", *words)
 
 
-@command(positional=["name"], help={"name": "what to measure, a file of bench/"})
+@command(positional=["name"], help={"name": "what to measure, a file or folder of bench/; words after -- are its own"})
 def bench(c: Any, name: str) -> None:
-    """Measure something and print the figures; words after -- are its own."""
+    """Measure something and print the figures."""
     from service.errors import DataError
 
     folders = (path.parent for path in (ROOT / "bench").glob("*/__main__.py"))

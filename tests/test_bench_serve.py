@@ -183,9 +183,10 @@ def test_an_arrow_stream_is_read_as_it_was_written(trained):
 
 
 @pytest.mark.slow
-def test_a_server_is_started_judged_weighed_and_ended(place):
-    """The bare server answers its first prediction; afterwards none of its processes is left."""
-    ready = place(BARE)
+@pytest.mark.parametrize("setup", [OURS._replace(more={}), BARE], ids=lambda setup: setup.name)
+def test_a_server_is_started_judged_weighed_and_ended(place, setup):
+    """It answers its first prediction and every case rightly; afterwards none of its processes is left."""
+    ready = place(setup)
     with servers.running(ready) as server:
         assert [servers.fault(ready, case, server.port) for case in JSON_CASES] == ["", "", ""]
         members = servers.family(server.process)
@@ -195,17 +196,23 @@ def test_a_server_is_started_judged_weighed_and_ended(place):
 
 @pytest.mark.slow
 def test_a_round_over_the_network(trained, tmp_path, monkeypatch):
-    """Ours and the bare server are loaded by wrk for a second; what is not answered rightly is left out and told."""
+    """The bare server is loaded by wrk for a second a case; what is not answered rightly is left out and told."""
     load.require_wrk()
     wrong = BARE._replace(name="wrong", wire=BARE.wire._replace(read=lambda body, headers: [7]))
     told: list[str] = []
     monkeypatch.setattr(rounds, "tell", told.append)
-    found = rounds.measure([OURS._replace(more={}), BARE, wrong], trained, tmp_path, 1, 1)
-    assert list(found) == [OURS.name, BARE.name, IN_PROCESS]
+    found = rounds.measure([wrong, BARE], trained, tmp_path, 1, 1)
+    assert list(found) == [BARE.name, IN_PROCESS]
     assert told[0] == "wrong is left out: the answer holds other labels than were expected"
-    assert all(
-        figure.rate > 0 and figure.p50 <= figure.p99 for runs in found.values() for figure in runs[0].loads.values()
-    )
+    loads = [figures for runs in found.values() for figures in runs[0].loads.values()]
+    assert len(loads) == 4 and all(figures.rate > 0 and figures.p50 <= figures.p99 for figures in loads)
+
+
+def test_a_wrong_answer_of_ours_ends_the_measurement(trained, tmp_path):
+    """Without our own service there is nothing to compare."""
+    wrong = OURS._replace(path="/nowhere", words="{python} -c 0")
+    with pytest.raises(DataError, match="Cellar: it ended as it started"):
+        rounds.measure([wrong], trained, tmp_path, 1, 1)
 
 
 def test_a_server_that_does_not_start(place):

@@ -58,7 +58,7 @@ def start(place: Place, words: str, port: int = 0) -> subprocess.Popen[bytes]:
     """Start a program of a set-up; what it tells goes to a file, and Ctrl-C does not reach it."""
     known = _known(place, port)
     path = os.pathsep.join([str(place.prefix / "bin"), os.environ.get("PATH", os.defpath)])
-    own = {"PATH": path, "PYTHONPATH": str(PEERS), "HOME": str(place.scratch), **ONE_THREAD}
+    own = {"PATH": path, "PYTHONPATH": str(PEERS), "HOME": str(place.scratch), "TMPDIR": str(place.scratch), **ONE_THREAD}
     given = {name: text.format(**known) for name, text in place.setup.environ.items()}
     with (place.scratch / "log").open("wb") as log:
         return subprocess.Popen(

@@ -18,17 +18,20 @@ from bench.serve import load, servers
 from bench.serve.figures import IN_PROCESS, Run
 from bench.serve.load import Load
 from bench.serve.places import Place, prepare
-from bench.serve.setups import BULK, ONE, OURS, Setup
+from bench.serve.setups import BULK, ONE, Setup
 from bench.serve.trained import Trained
 from service.errors import DataError
 
 WARMING = 1
 """Seconds of load before the first that counts; the second worker of a slow starter is up by then."""
+STARTING = 4
+"""Seconds to start and to end a set-up, as many of them take; told, not counted on."""
 
 
 def measure(setups: Sequence[Setup], trained: Trained, folder: Path, rounds: int, seconds: int) -> dict[str, list[Run]]:
     """Return the runs of every set-up that answers rightly, and of onnxruntime in process, the same rounds for all."""
     ready = [place for place in (_proved(setup, trained, folder) for setup in setups) if place]
+    tell(f"{len(ready)} set-ups, {rounds} rounds: about {_minutes(ready, rounds, seconds):.0f} minutes")
     found: dict[str, list[Run]] = {name: [] for name in [*(place.setup.name for place in ready), IN_PROCESS]}
     for number in range(rounds):
         turn = number % len(ready)
@@ -38,6 +41,10 @@ def measure(setups: Sequence[Setup], trained: Trained, folder: Path, rounds: int
         found[IN_PROCESS].append(in_process(trained, seconds))
         tell(f"round {number + 1} of {rounds} done")
     return found
+
+
+def _minutes(ready: Sequence[Place], rounds: int, seconds: int) -> float:
+    return rounds * sum(WARMING + STARTING + seconds * len(place.requests) for place in ready) / 60
 
 
 def _proved(setup: Setup, trained: Trained, folder: Path) -> Place | None:
@@ -58,7 +65,7 @@ def _proved(setup: Setup, trained: Trained, folder: Path) -> Place | None:
 
 
 def _without(setup: Setup, error: DataError) -> None:
-    if setup == OURS:
+    if setup.role == "ours":
         raise DataError(f"{setup.name}: {error}") from error
     tell(f"{setup.name} is left out: {error}")
 

@@ -18,7 +18,7 @@ from bench.serve.setups import ONE, Case
 from bench.serve.wire import Request
 from service.errors import DataError
 
-ENDING = 10
+ENDING = 3
 """Seconds that a server may take to end before it is killed."""
 PAUSE = 0.005
 """Seconds between two looks whether a server answers."""
