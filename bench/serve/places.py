@@ -16,6 +16,7 @@ from bench.serve.setups import PEERS, Case, Setup
 from bench.serve.trained import Trained
 from bench.serve.wire import Request
 from service.errors import DataError
+from workshop.pins import ROOT
 
 PATIENCE = 60
 """Seconds that a set-up may take to get ready, and then to its first prediction."""
@@ -58,7 +59,13 @@ def start(place: Place, words: str, port: int = 0) -> subprocess.Popen[bytes]:
     """Start a program of a set-up; what it tells goes to a file, and Ctrl-C does not reach it."""
     known = _known(place, port)
     path = os.pathsep.join([str(place.prefix / "bin"), os.environ.get("PATH", os.defpath)])
-    own = {"PATH": path, "PYTHONPATH": str(PEERS), "HOME": str(place.scratch), "TMPDIR": str(place.scratch), **ONE_THREAD}
+    own = {
+        "PATH": path,
+        "PYTHONPATH": str(PEERS),
+        "HOME": str(place.scratch),
+        "TMPDIR": str(place.scratch),
+        **ONE_THREAD,
+    }
     given = {name: text.format(**known) for name, text in place.setup.environ.items()}
     with (place.scratch / "log").open("wb") as log:
         return subprocess.Popen(
@@ -95,6 +102,7 @@ def _known(place: Place, port: int) -> dict[str, object]:
         "bin": folder,
         "python": folder / "python" if place.setup.environment else sys.executable,
         "peers": PEERS,
+        "root": ROOT,
         "files": place.trained.files,
         "artifacts": place.trained.artifacts,
         "scratch": place.scratch,

@@ -6,10 +6,10 @@ import http.client
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -33,10 +33,10 @@ class Server(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What came back."""
+    """What came back; `headers` is read without regard to case."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Any
     body: bytes
 
 
@@ -80,7 +80,7 @@ def ask(place: Place, case: Case, port: int) -> Reply:
         request: Request = place.requests[case]
         connection.request("POST", place.setup.asked()[case][0], request.body, request.headers)
         reply = connection.getresponse()
-        return Reply(reply.status, dict(reply.headers.items()), reply.read())
+        return Reply(reply.status, reply.headers, reply.read())
     except http.client.HTTPException as error:
         raise ConnectionError(f"no whole reply: {error!r}") from error
     finally:
@@ -98,7 +98,7 @@ def fault(place: Place, case: Case, port: int) -> str:
 def judge(place: Place, case: Case, reply: Reply) -> str:
     """Return what is wrong with a reply that should be 200 with the labels expected: anything voids the figures."""
     if reply.status != 200:
-        return f"the answer was {reply.status}: {reply.body[:200].decode(errors='replace').strip()}"
+        return f"the answer was {reply.status}: {reply.body[:100].decode(errors='replace').strip()}"
     try:
         labels = place.setup.asked()[case][1].read(reply.body, reply.headers)
     except Exception as error:  # a reply of any other shape is a wrong one

@@ -52,6 +52,7 @@ class Setup(NamedTuple):
 GRANIAN = "{bin}/granian --interface wsgi --http 1 --no-ws --workers 2 --blocking-threads 1 --log-level warning"
 UVICORN = "{bin}/uvicorn --workers 2 --no-access-log --log-level warning --port {port}"
 FEATURES = wire.lists("features", "prediction")
+CELLAR = {"CELLAR_ARTIFACTS": "{artifacts}", "CELLAR_REPORTS": "{scratch}", "PYTHONPATH": "{root}"}
 PORTS = {"MLSERVER_HTTP_PORT": "{port}", "MLSERVER_GRPC_PORT": "{port2}", "MLSERVER_METRICS_PORT": "{port3}"}
 MLSERVER = {
     **PORTS,
@@ -64,7 +65,7 @@ MLSERVER = {
 
 OURS = Setup(
     "Cellar", "ours", "{python} -m service --workers 2 --port {port}", "/models/wine/predict",
-    wire.lists("instances", "predictions"), environ={"CELLAR_ARTIFACTS": "{artifacts}", "CELLAR_REPORTS": "{scratch}"},
+    wire.lists("instances", "predictions"), environ=CELLAR,
     more={
         TENSOR: ("/v2/models/wine/infer", wire.V2_BINARY),
         STREAM: ("/models/wine/predict", wire.ARROW_STREAM),
