@@ -268,7 +268,9 @@ def bench(c: Any, name: str) -> None:
     known = sorted(path.stem for path in [*(ROOT / "bench").glob("*.py"), *folders])
     if name not in known:
         raise DataError(f"nothing measures {name[:40]!r}: bench/ has {', '.join(known)}")
-    _python(f"bench.{name}", *shlex.split(c.remainder))
+    os.chdir(ROOT)
+    # In place of this process, so that Ctrl-C reaches the measurement alone and it can end what it started.
+    os.execv(sys.executable, [sys.executable, "-m", f"bench.{name}", *shlex.split(c.remainder)])
 
 
 @command()

@@ -18,16 +18,19 @@ MODELS = {"linear": "logistic_regression", "forest": "random_forest"}
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Print tables and goals; return 1 if our own service could not be measured."""
+    """Print tables and goals; return 1 if our own service could not be measured, 130 if Ctrl-C ended it."""
     options = _options(words)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that being told to stop ends the servers, too
     try:
-        load.require_wrk()
         setups = [*ALWAYS, *_peers(options.peers)]
+        load.require_wrk()
         pages = [_page(model, setups, options) for model in options.models.split(",")]
     except CellarError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
     if options.markdown:
         Path(options.markdown).write_text("\n\n".join(pages) + "\n", encoding="utf-8")
     return 0
