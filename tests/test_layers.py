@@ -16,7 +16,7 @@ LAYERS = [
     {"onnx_file", "values", "registry", "calibration"},
     {"inputs"},
     {"model"},
-    {"live", "replies"},
+    {"live", "replies", "explanation"},
     {"dialects", "catalogue"},
     {"app"},
     {"__main__"},
