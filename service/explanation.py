@@ -93,9 +93,7 @@ def class_named(model: Model, name: str) -> Label:
 def as_documents(model: Model, explanation: Explanation) -> list[dict[str, Any]]:
     """Return each row's explanation as replies hold it: `base`, `contributions` by feature, and the `class` if any."""
     rows = zip(explanation.base.tolist(), explanation.contributions.tolist(), strict=True)
-    documents = [
-        {"base": base, "contributions": dict(zip(model.schema.names, row, strict=True))} for base, row in rows
-    ]
+    documents = [{"base": base, "contributions": dict(zip(model.schema.names, row, strict=True))} for base, row in rows]
     if not model.classes:
         return documents
     return [{"class": label, **document} for label, document in zip(explanation.classes, documents, strict=True)]
