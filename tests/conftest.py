@@ -241,6 +241,7 @@ class Server(NamedTuple):
     process: subprocess.Popen[bytes]
     host: str
     port: int
+    workers: int
 
 
 @pytest.fixture
@@ -251,13 +252,13 @@ def server(wine_artifacts: Path, tmp_path: Path) -> Iterator[Server]:
         port = probe.getsockname()[1]
     environ = {"CELLAR_ARTIFACTS": str(wine_artifacts), "CELLAR_REPORTS": str(tmp_path)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "service", "--port", str(port), "--workers", "1"],
+        [sys.executable, "-m", "service", "--port", str(port), "--workers", "2"],
         cwd=ROOT,
         env={**os.environ, **environ},
     )
     try:
         _wait_until_listening(process, port)
-        yield Server(process, "127.0.0.1", port)
+        yield Server(process, "127.0.0.1", port, 2)
     finally:
         process.terminate()
         process.wait(timeout=20)

@@ -21,7 +21,7 @@ LAYERS = [
     {"calls"},
     {"include", "metrics", "replies"},
     {"dialects", "catalogue"},
-    {"front"},
+    {"edge"},
     {"app"},
     {"__main__"},
 ]
