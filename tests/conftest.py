@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 # Two test processes whose libraries compute on two threads each wait for one another; the kernels compute on one too.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import outside
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -243,17 +245,30 @@ class Server(NamedTuple):
     port: int
 
 
-@pytest.fixture
-def server(wine_artifacts: Path, tmp_path: Path) -> Iterator[Server]:
-    """The real server on a free port of this machine, ready to answer; it is ended with the test."""
+@pytest.fixture(scope="session")
+def clients_python() -> Path:
+    """The Python of the environment that holds the clients of other projects."""
+    return outside.clients()
+
+
+@pytest.fixture(scope="session")
+def all_artifacts(wine_artifacts: Path, houses_artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifacts folder that holds `wine`, `houses` and `prices`; not to be written to."""
+    place = shutil.copytree(wine_artifacts, tmp_path_factory.mktemp("all") / "artifacts")
+    return shutil.copytree(houses_artifacts, place, dirs_exist_ok=True)
+
+
+@contextmanager
+def serving(artifacts: Path, reports: Path, **settings: Any) -> Iterator[Server]:
+    """Run the real server on a free port of this machine, ready to answer; `settings` are `CELLAR_*` variables."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environ = {"CELLAR_ARTIFACTS": str(wine_artifacts), "CELLAR_REPORTS": str(tmp_path)}
+    given = {"artifacts": artifacts, "reports": reports, **settings}
     process = subprocess.Popen(
         [sys.executable, "-m", "service", "--port", str(port), "--workers", "1"],
         cwd=ROOT,
-        env={**os.environ, **environ},
+        env={**os.environ, **{f"CELLAR_{name.upper()}": str(value) for name, value in given.items()}},
     )
     try:
         _wait_until_listening(process, port)
@@ -261,6 +276,13 @@ def server(wine_artifacts: Path, tmp_path: Path) -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait(timeout=20)
+
+
+@pytest.fixture
+def server(all_artifacts: Path, tmp_path: Path) -> Iterator[Server]:
+    """The real server with `wine`, `houses` and `prices`; it is ended with the test."""
+    with serving(all_artifacts, tmp_path) as running:
+        yield running
 
 
 def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
