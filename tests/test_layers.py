@@ -15,9 +15,12 @@ LAYERS = [
     {"bundle", "config"},
     {"onnx_file", "values", "registry", "calibration"},
     {"inputs"},
+    {"rows"},
     {"model"},
-    {"live", "replies"},
+    {"live", "calls"},
+    {"include", "metrics", "replies"},
     {"dialects", "catalogue"},
+    {"front"},
     {"app"},
     {"__main__"},
 ]
