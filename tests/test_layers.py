@@ -18,7 +18,7 @@ LAYERS = [
     {"rows"},
     {"model"},
     {"live", "calls"},
-    {"include", "metrics", "replies"},
+    {"current", "include", "metrics", "replies"},
     {"dialects", "catalogue"},
     {"front"},
     {"app"},

@@ -20,7 +20,7 @@ TYPES = {"number": ("FP32", np.float32), "category": ("BYTES", np.object_)}
 def request(table: dict[str, Any], binary: bool) -> InferRequest:
     """Return a table as a request with a tensor per column."""
     inputs = []
-    for name, kind, values in zip(table["names"], table["kinds"], zip(*table["rows"]), strict=True):
+    for name, kind, values in zip(table["names"], table["kinds"], zip(*table["rows"], strict=True), strict=True):
         datatype, dtype = TYPES[kind]
         made = InferInput(name, [len(values)], datatype)
         gap = "" if kind == "category" else np.nan
@@ -53,7 +53,6 @@ async def v1(client: InferenceRESTClient) -> dict[str, Any]:
     other = {
         "live": await client.is_server_live(home),
         "model ready": await client.is_model_ready(home, "wine"),
-        "explained": await client.explain(home, "wine", rows),
         "refused": {
             "unknown model": await refused(client.infer(home, rows, model_name="beer")),
             "unknown model ready": await refused(client.is_model_ready(home, "beer")),

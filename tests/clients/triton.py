@@ -34,7 +34,7 @@ def whole(table: dict[str, Any], datatype: str = "FP32", binary: bool = True) ->
 def by_column(table: dict[str, Any], binary: bool = True, wide: bool = False) -> list[triton.InferInput]:
     """Return a table as a tensor per column, the last column first."""
     made = []
-    for name, kind, values in zip(table["names"], table["kinds"], zip(*table["rows"]), strict=True):
+    for name, kind, values in zip(table["names"], table["kinds"], zip(*table["rows"], strict=True), strict=True):
         datatype, dtype = TYPES[kind]
         gap = "" if kind == "category" else np.nan
         column = np.array([gap if value is None else value for value in values], dtype=dtype)
