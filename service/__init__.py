@@ -1,3 +1,1 @@
 """The thin service: it reads published bundles and answers predictions over HTTP."""
-
-VERSION = "0.1.0"

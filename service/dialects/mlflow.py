@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, request
 
-from service import VERSION, current, include
+from service import current, include
 from service.calls import JSON, Answer, Call
+from service.config import VERSION
 from service.errors import InputError, MediaTypeError, Problem, RequestError
 from service.inputs import Inputs
 from service.replies import json_reply

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, current_app, request
 
-from service import VERSION, current
+from service import current
 from service.calls import Answer, Call, decode, read_body
+from service.config import VERSION
 from service.dialects import outputs, tensors
 from service.dialects.outputs import HEADER, Wanted
 from service.dialects.tensors import BYTES, Parameters, Tensor
