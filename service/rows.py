@@ -15,9 +15,13 @@ import simdjson
 
 from service.errors import CellarError
 from service.inputs import Inputs, Schema
+from service.values import limit
 
 BEGINNING = re.compile(rb'\s*(?:\{\s*"([a-z_]{1,32})"\s*:\s*)?\[\s*([\[{"0-9tfn-])')
 """The key of an object's rows, none where they stand bare, and how the first of them begins."""
+
+UNNAMEABLE = re.compile(r'["\\\x00-\x1f]')
+"""What no field of a msgspec struct can have in its name."""
 
 SMALL = 1 << 20
 """Bytes of a body up to which a parser is kept for the next: it keeps its largest document's memory."""
@@ -49,9 +53,12 @@ class RowReader:
         self.schema = schema
         kinds = [feature.kind for feature in schema.features]
         self._known = set(kinds) <= set(TYPES)  # a date is text that has to be read first
+        self._nameable = not any(UNNAMEABLE.search(name) for name in schema.names)
         self._types = [TYPES[f.kind] | None if f.nullable else TYPES[f.kind] for f in schema.features if self._known]
         self._numbers = _taking([at for at, kind in enumerate(kinds) if kind != "category"])
         self._categories = _taking([at for at, kind in enumerate(kinds) if kind == "category"])
+        self._low = np.array([limit(feature.min, -np.inf) for feature in schema.numbers])
+        self._high = np.array([limit(feature.max, np.inf) for feature in schema.numbers])
         self._decoders: dict[tuple[str, bytes], Callable[[bytes], Any]] = {}
 
     def read(self, body: bytes, keys: Container[str]) -> Body | None:
@@ -60,7 +67,7 @@ class RowReader:
         if not begins or not self._known:
             return None
         key, first = (begins[1] or b"").decode(), begins[2]
-        if key not in keys:
+        if key not in keys or (first == b"{" and not self._nameable):
             return None
         one = first not in b"[{"
         try:
@@ -80,7 +87,7 @@ class RowReader:
         rows = document[key] if key else document
         width, count = len(self.schema.names), len(rows)
         # A value inside a row that is a list itself would be flattened into its neighbours.
-        if body.count(b"[") != count + 1 or not all(len(row) == width for row in rows):
+        if body.count(b"[") != count + 1 or set(map(len, rows)) != {width}:
             return None
         values = np.frombuffer(rows.as_buffer(of_type="d"), dtype=np.float64).reshape(count, width)
         return self._checked(values, np.empty((count, 0), dtype=object))
@@ -100,6 +107,10 @@ class RowReader:
         return self._checked(values, texts)
 
     def _checked(self, values: npt.NDArray[np.float64], texts: npt.NDArray[np.object_]) -> Inputs | None:
+        # What lies between the limits in 64 bits does so when both are rounded to 32.
+        within = (values >= self._low) & (values <= self._high)
+        if not texts.size and np.count_nonzero(within) == within.size:
+            return Inputs(values.astype(np.float32), texts, [])
         with np.errstate(over="ignore"):
             numbers = values.astype(np.float32)
         # What is missing came as null, which was taken only where that is allowed.

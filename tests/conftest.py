@@ -243,6 +243,7 @@ class Server(NamedTuple):
     process: subprocess.Popen[bytes]
     host: str
     port: int
+    workers: int
 
 
 @pytest.fixture(scope="session")
@@ -266,13 +267,13 @@ def serving(artifacts: Path, reports: Path, **settings: Any) -> Iterator[Server]
         port = probe.getsockname()[1]
     given = {"artifacts": artifacts, "reports": reports, **settings}
     process = subprocess.Popen(
-        [sys.executable, "-m", "service", "--port", str(port), "--workers", "1"],
+        [sys.executable, "-m", "service", "--port", str(port), "--workers", "2"],
         cwd=ROOT,
         env={**os.environ, **{f"CELLAR_{name.upper()}": str(value) for name, value in given.items()}},
     )
     try:
         _wait_until_listening(process, port)
-        yield Server(process, "127.0.0.1", port)
+        yield Server(process, "127.0.0.1", port, 2)
     finally:
         process.terminate()
         process.wait(timeout=20)

@@ -20,7 +20,7 @@ LAYERS = [
     {"live", "calls"},
     {"current", "include", "metrics", "replies"},
     {"dialects", "catalogue"},
-    {"front"},
+    {"edge"},
     {"app"},
     {"__main__"},
 ]
