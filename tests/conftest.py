@@ -201,6 +201,32 @@ def houses_artifacts(trained_prices: Trained) -> Path:
     return trained_prices.folder.parents[1]
 
 
+@pytest.fixture(scope="session")
+def trained_stays(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """`stays` version 1, champion: features of all four kinds, some of which may be missing."""
+    import numpy as np
+    import pandas as pd
+
+    draw, rows = np.random.default_rng(1), 200
+    table = pd.DataFrame(
+        {
+            "nights": draw.integers(1, 15, rows).astype(float),
+            "arrived": pd.Timestamp("2024-01-01") + pd.to_timedelta(draw.integers(0, 300, rows), "D"),
+            "pets": draw.random(rows) < 0.3,
+            "room": draw.choice(["garden", "str\u00e4\u00dfe", "roof"], rows),
+        }
+    )
+    table["paid"] = table["nights"] * 80 + table["pets"] * 25 + (table["room"] == "roof") * 40
+    table["paid"] += draw.normal(0, 5, rows).round(2)
+    table.loc[::9, "nights"] = None
+    table.loc[4::9, "room"] = None
+    folder = tmp_path_factory.mktemp("stays")
+    table.to_csv(folder / "stays.csv", index=False)
+    trained = train(folder / "artifacts", folder / "stays.csv", target="paid")
+    evaluate(trained)
+    return trained
+
+
 @pytest.fixture
 def artifacts(wine_artifacts: Path, tmp_path: Path) -> Path:
     """A copy of `wine_artifacts` to damage, in the folder `artifacts`."""

@@ -83,7 +83,7 @@ def tensors(features: list[Feature], records: list[Record]) -> list[Any]:
     kinds = {feature.name: DATATYPES[feature.kind] for feature in features}
     return [
         {"name": name, "shape": [len(values)], "datatype": kinds.get(name, "FP64"), "data": values}
-        for name, values in columns(records).items()
+        for name, values in (columns(records) or {name: [] for name in kinds}).items()
     ]
 
 

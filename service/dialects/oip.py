@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -132,7 +133,7 @@ def _read(call: Call) -> Infer:
         if not call.is_json:
             call.json()  # raises what is wrong with that
         return _placed(decode(body, DECODE), memoryview(b""))
-    if not (length.isascii() and length.isdecimal()) or int(length) > len(body):
+    if not re.fullmatch("[0-9]{1,12}", length) or int(length) > len(body):
         raise RequestError(f"the header {HEADER} must be the length of the JSON at the body's beginning")
     if int(length) == 0:
         return _alone(call.model, body)
