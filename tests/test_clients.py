@@ -74,7 +74,7 @@ def run(python: Path, script: str, server: Server, tables: dict[str, Table]) -> 
     path = ROOT / "tests" / "clients" / script
     # Importing these clients without bytecode takes three times as long.
     environ = without("PYTHONDONTWRITEBYTECODE")
-    done = subprocess.run([python, path], input=given, env=environ, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([python, path], input=given, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout.splitlines()[-1])
 
