@@ -359,7 +359,8 @@ def by_shap(python: Path, folder: Path, model: Model, rows: list[dict[str, Any]]
     asked = {"model": str(path), "background": background, "rows": given, "output": None, **how}
     done = subprocess.run(
         [python, ROOT / "tests" / "clients" / "shap_values.py"],
-        input=json.dumps(asked), capture_output=True, text=True, check=False,
+        input=json.dumps(asked), env=without("PYTHONDONTWRITEBYTECODE"),
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
