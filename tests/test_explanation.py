@@ -232,6 +232,24 @@ def test_categories_and_missing_values_contribute_under_their_own_names(models: 
         assert np.abs(true).max() > 3 * tolerance
 
 
+def test_dates_and_truth_values_are_explained_as_they_are_sent(tmp_path: Path):
+    """What they add to a price that is a sum of its parts, compared with what they add on average."""
+    draw = np.random.default_rng(1)
+    days, furnished = draw.integers(0, 2000, 120), draw.integers(0, 2, 120).astype(bool)
+    table = pd.DataFrame({"area": draw.uniform(20, 90, 120).round(1), "furnished": furnished})
+    table["sold on"] = (pd.Timestamp("2019-01-01") + pd.to_timedelta(days, unit="D")).strftime("%Y-%m-%d")
+    table["price"] = 3 * table["area"] + 200 * furnished + 0.2 * days
+    table.to_csv(tmp_path / "flats.csv", index=False)
+    model = load(train(tmp_path / "artifacts", tmp_path / "flats.csv", target="price").folder)
+    assert {feature.kind for feature in model.schema.features} == {"number", "boolean", "date"}
+    row = {"area": 50.0, "furnished": True, "sold on": "2019-01-01"}
+    (document,) = as_documents(model, explained(model, [row]))
+    background = pd.DataFrame(model.bundle.golden.background)
+    later = (pd.to_datetime(background["sold on"]) - pd.Timestamp("2019-01-01")).dt.days
+    expected = {"area": 3 * (50 - background["area"].mean()), "furnished": 200 * (1 - background["furnished"].mean())}
+    assert document["contributions"] == pytest.approx({**expected, "sold on": -0.2 * later.mean()}, abs=0.1)
+
+
 def test_features_keep_their_order_where_categories_stand_between_numbers(models: dict[str, Model]):
     """The manifest's order is what counts, not that of the tensors."""
     source = models["prices"].bundle
