@@ -31,6 +31,7 @@ from service.errors import DeadlineError, ExplanationError, RequestError, TooLar
 from service.explanation import Explanation, as_documents, class_named, explain, most_rows
 from service.inputs import Inputs
 from service.model import Model, load
+from workshop.installers import without
 
 DIABETES = ROOT / "data" / "diabetes.csv"
 FEW = ["bmi", "bp", "s1", "s5"]
