@@ -19,7 +19,7 @@ LAYERS = [
     {"model"},
     {"live", "explanation"},
     {"calls"},
-    {"include", "metrics", "replies"},
+    {"current", "include", "metrics", "replies"},
     {"dialects", "catalogue"},
     {"edge"},
     {"app"},
