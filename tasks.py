@@ -10,6 +10,7 @@ if __name__ == "__main__":
 # What a command needs is imported in its body, so that the menu appears at once.
 import functools
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -254,19 +255,22 @@ def reproduce(c: Any) -> None:
 @command(help={"fast": "only the tests that start no kernel and take no seconds"})
 def test(c: Any, fast: bool = False) -> None:
     """Run every test."""
-    words = ["-m", "not kernel and not slow", "--dist", "worksteal"] if fast else []
+    words = ["-m", "not kernel and not clients and not slow", "--dist", "worksteal"] if fast else []
     _python("pytest", *words)
 
 
-@command(positional=["name"], help={"name": "what to measure, a file of bench/"})
+@command(positional=["name"], help={"name": "what to measure, a file or folder of bench/; words after -- are its own"})
 def bench(c: Any, name: str) -> None:
     """Measure something and print the figures."""
     from service.errors import DataError
 
-    known = sorted(path.stem for path in (ROOT / "bench").glob("*.py"))
+    folders = (path.parent for path in (ROOT / "bench").glob("*/__main__.py"))
+    known = sorted(path.stem for path in [*(ROOT / "bench").glob("*.py"), *folders])
     if name not in known:
         raise DataError(f"nothing measures {name[:40]!r}: bench/ has {', '.join(known)}")
-    _python(f"bench.{name}")
+    os.chdir(ROOT)
+    # In place of this process, so that Ctrl-C reaches the measurement alone and it can end what it started.
+    os.execv(sys.executable, [sys.executable, "-m", f"bench.{name}", *shlex.split(c.remainder)])
 
 
 @command()
@@ -286,7 +290,7 @@ def format(c: Any) -> None:
 
 @command()
 def lock(c: Any) -> None:
-    """Derive both requirements.lock from requirements.in."""
+    """Derive each requirements.lock from its requirements.in."""
     from workshop.locking import write_locks
 
     for path in write_locks():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from service import config as settings
 from service.calls import FACTS, Answer, Call
 from service.catalogue import catalogue
-from service.dialects import native
+from service.dialects import kserve, mlflow, native, oip, vetiver
 from service.edge import REFUSED, Dialect, Edge
 from service.errors import CellarError, OverloadError, UnauthorizedError
 from service.live import Live
@@ -22,7 +22,8 @@ from service.replies import http_problem, problem
 
 log = logging.getLogger("cellar")
 
-DIALECTS: tuple[Dialect, ...] = (native,)
+DIALECTS: tuple[Dialect, ...] = (native, mlflow, kserve, oip)
+PAGES = (catalogue, mlflow.pages, kserve.pages, oip.pages, vetiver.pages)
 
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
 
@@ -37,9 +38,12 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     metrics.tell_versions(live)
     app.before_request(_begin)
     app.after_request(_finish)
-    app.register_blueprint(catalogue)
+    for pages in PAGES:
+        app.register_blueprint(pages)
     for dialect in DIALECTS:
-        _add_predictions(app, dialect)
+        _add_routes(app, dialect.NAME, dialect.PREDICT, dialect.predict)
+    _add_routes(app, "explain", native.EXPLAIN, native.explain)
+    _add_routes(app, "kserve.explain", kserve.EXPLAIN, kserve.explain)
     app.add_url_rule("/metrics", "metrics", lambda: Response(metrics.text(), content_type=MEDIA))
     app.register_error_handler(CellarError, _cellar_error)
     app.register_error_handler(HTTPException, _http_error)
@@ -48,17 +52,16 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     return app
 
 
-def _add_predictions(app: Flask, dialect: Dialect) -> None:
-    """Route a dialect's requests for predictions to it."""
+def _add_routes(app: Flask, endpoint: str, rules: Sequence[str], answer: Callable[[Call], Answer]) -> None:
+    """Route a dialect's requests to the function that answers them."""
     config, live = app.config["CELLAR"], app.extensions["live"]
 
-    def predict(name: str = config.default_model, version: int | None = None) -> Response:
-        call = Call(request.environ, config, live.get(name, version))
-        return _response(dialect.predict(call))
+    def view(name: str = config.default_model, version: int | None = None) -> Response:
+        return _response(answer(Call(request.environ, config, live.get(name, version))))
 
-    predict.__doc__ = dialect.predict.__doc__
-    for rule in dialect.PREDICT:
-        app.add_url_rule(rule, dialect.NAME, predict, methods=["POST"])
+    view.__doc__ = answer.__doc__
+    for rule in rules:
+        app.add_url_rule(rule, endpoint, view, methods=["POST"])
 
 
 def _response(answer: Answer) -> Response:
@@ -85,7 +88,8 @@ def _finish(response: Response) -> Response:
 def _cellar_error(error: CellarError) -> Response:
     request.environ[FACTS].error = type(error).__name__
     shape = _shape()
-    reply = shape(error.status, str(error)) if shape else problem(error)
+    told = 400 if error.status == 422 else error.status  # no protocol of another's knows 422
+    reply = shape(told, str(error)) if shape else problem(error)
     if isinstance(error, OverloadError):
         reply.headers["Retry-After"] = "1"
     if isinstance(error, UnauthorizedError):

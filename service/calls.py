@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from service import explanation
+from service.bundle import Label
 from service.config import Config
 from service.errors import DeadlineError, MediaTypeError, RequestError, TooLargeError
 from service.inputs import Inputs
@@ -126,6 +128,13 @@ class Call:
         self.facts.model_ms += (time.perf_counter() - start) * 1000
         return prediction
 
+    def explain(self, inputs: Inputs, prediction: Prediction, label: Label | None = None) -> list[dict[str, Any]]:
+        """Return the explanation of each row as replies hold it; `label` is the class that is asked for."""
+        start = time.perf_counter()
+        found = explanation.explain(self.model, inputs, prediction, label, self.check_time)
+        self.facts.model_ms += (time.perf_counter() - start) * 1000
+        return explanation.as_documents(self.model, found)
+
     def check_time(self) -> None:
         """Raise DeadlineError if the request takes longer than CELLAR_DEADLINE."""
         if time.perf_counter() > self.environ[BEGUN] + self.config.deadline:
@@ -134,14 +143,16 @@ class Call:
             )
 
 
-def decode(body: bytes) -> Any:
-    """Return the JSON of a body, or raise RequestError saying what is wrong with it."""
+def decode(body: bytes, decoder: Callable[[bytes], Any] = msgspec.json.decode) -> Any:
+    """Return the JSON of a body as `decoder` makes it, or raise RequestError saying what is wrong with it."""
     if not body:
         raise RequestError('the body is empty: send JSON such as {"instances": [...]}')
     try:
-        return msgspec.json.decode(body)
+        return decoder(body)
     except RecursionError as error:
         raise RequestError("the body nests too deeply") from error
+    except msgspec.ValidationError as error:
+        raise RequestError(f"the body is JSON of another shape: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RequestError(f"the body is not JSON: {error}") from error
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 # Two test processes whose libraries compute on two threads each wait for one another; the kernels compute on one too.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import outside
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -200,6 +201,32 @@ def houses_artifacts(trained_prices: Trained) -> Path:
     return trained_prices.folder.parents[1]
 
 
+@pytest.fixture(scope="session")
+def trained_stays(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """`stays` version 1, champion: features of all four kinds, some of which may be missing."""
+    import numpy as np
+    import pandas as pd
+
+    draw, rows = np.random.default_rng(1), 200
+    table = pd.DataFrame(
+        {
+            "nights": draw.integers(1, 15, rows).astype(float),
+            "arrived": pd.Timestamp("2024-01-01") + pd.to_timedelta(draw.integers(0, 300, rows), "D"),
+            "pets": draw.random(rows) < 0.3,
+            "room": draw.choice(["garden", "str\u00e4\u00dfe", "roof"], rows),
+        }
+    )
+    table["paid"] = table["nights"] * 80 + table["pets"] * 25 + (table["room"] == "roof") * 40
+    table["paid"] += draw.normal(0, 5, rows).round(2)
+    table.loc[::9, "nights"] = None
+    table.loc[4::9, "room"] = None
+    folder = tmp_path_factory.mktemp("stays")
+    table.to_csv(folder / "stays.csv", index=False)
+    trained = train(folder / "artifacts", folder / "stays.csv", target="paid")
+    evaluate(trained)
+    return trained
+
+
 @pytest.fixture
 def artifacts(wine_artifacts: Path, tmp_path: Path) -> Path:
     """A copy of `wine_artifacts` to damage, in the folder `artifacts`."""
@@ -246,24 +273,30 @@ class Server(NamedTuple):
     workers: int
 
 
-@pytest.fixture
-def server(wine_artifacts: Path, tmp_path: Path) -> Iterator[Server]:
-    """The real server on a free port of this machine, ready to answer; it is ended with the test."""
-    with serving(wine_artifacts, tmp_path) as running:
-        yield running
+@pytest.fixture(scope="session")
+def clients_python() -> Path:
+    """The Python of the environment that holds the clients of other projects."""
+    return outside.clients()
+
+
+@pytest.fixture(scope="session")
+def all_artifacts(wine_artifacts: Path, houses_artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifacts folder that holds `wine`, `houses` and `prices`; not to be written to."""
+    place = shutil.copytree(wine_artifacts, tmp_path_factory.mktemp("all") / "artifacts")
+    return shutil.copytree(houses_artifacts, place, dirs_exist_ok=True)
 
 
 @contextmanager
-def serving(artifacts: Path, reports: Path) -> Iterator[Server]:
-    """Run the real server on a free port of this machine until the block ends."""
+def serving(artifacts: Path, reports: Path, **settings: Any) -> Iterator[Server]:
+    """Run the real server on a free port of this machine, ready to answer; `settings` are `CELLAR_*` variables."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environ = {"CELLAR_ARTIFACTS": str(artifacts), "CELLAR_REPORTS": str(reports)}
+    given = {"artifacts": artifacts, "reports": reports, **settings}
     process = subprocess.Popen(
         [sys.executable, "-m", "service", "--port", str(port), "--workers", "2"],
         cwd=ROOT,
-        env={**os.environ, **environ},
+        env={**os.environ, **{f"CELLAR_{name.upper()}": str(value) for name, value in given.items()}},
     )
     try:
         _wait_until_listening(process, port)
@@ -271,6 +304,13 @@ def serving(artifacts: Path, reports: Path) -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait(timeout=20)
+
+
+@pytest.fixture
+def server(all_artifacts: Path, tmp_path: Path) -> Iterator[Server]:
+    """The real server with `wine`, `houses` and `prices`; it is ended with the test."""
+    with serving(all_artifacts, tmp_path) as running:
+        yield running
 
 
 def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
