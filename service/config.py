@@ -26,6 +26,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     default_model: str = "wine"
     max_body: int = 64 * 1024 * 1024
     max_rows: int = 100_000
+    max_table: int = 4 * 1024 * 1024 * 1024
     max_inflight: int = 64
     deadline: float = 60.0
     read_token: str = ""

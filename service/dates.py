@@ -37,6 +37,14 @@ def days(moments: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float64]:
     return np.where(np.isnat(moments), np.nan, np.minimum(exact, latest))
 
 
+def are_told(moments: npt.NDArray[np.datetime64]) -> bool:
+    """Whether all moments `[n]`, in whatever unit, lie in the years 1 to 9999, or are NaT."""
+    if moments.dtype == "datetime64[ns]":
+        return True  # they reach from 1677 to 2262
+    first, last = (np.datetime64(year).astype(moments.dtype) for year in ("0001-01-01", "10000-01-01"))
+    return bool((np.isnat(moments) | ((first <= moments) & (moments < last))).all())
+
+
 def text(day: float) -> str:
     """Return days since 1970-01-01 as a date, with the time of day where there is one."""
     # What lies beyond the years 1 to 9999 is no date that anyone sent.

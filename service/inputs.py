@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -109,12 +110,26 @@ class Schema:
             if not fill_categories(categories[:, index], feature, columns[feature.name]):
                 problems += problems_of(feature, enumerate(listed(columns[feature.name])))
         if problems:
-            raise _refusal(problems, [listed(values) for values in columns.values()])
+            raise _refusal(problems, [values for values in columns.values() if not isinstance(values, np.ndarray)])
         return self.inputs(numbers, categories)
 
     def inputs(self, numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_]) -> Inputs:
         """Return rows that were checked already, with the warnings that they deserve."""
         return Inputs(numbers, categories, self._warnings(numbers, categories))
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Raise InputError unless the columns of a table are the features, each once, in whatever order."""
+        given = Counter(names)
+        problems = [Problem(MISSING, None, name) for name in self.names if name not in given]
+        for name, count in given.items():
+            if name not in self._known:
+                problems.append(Problem(f"is not a feature{self._nearest(name)}", None, name[:80]))
+            elif count > 1:
+                problems.append(Problem(f"is the name of {count} columns", None, name))
+            if len(problems) > SHOWN:
+                break
+        if problems:
+            raise InputError(problems)
 
     def _record_problems(self, row: int, record: Any, ignore_extra: bool) -> Iterator[Problem]:
         if not isinstance(record, dict):
@@ -129,15 +144,17 @@ class Schema:
 
     def _warnings(self, numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_]) -> list[Problem]:
         outside = (numbers < self.low) | (numbers > self.high)
-        places = np.argwhere(outside)[:WARNED] if outside.any() else ()
-        found = [_outside(self.numbers[column], int(row), numbers[row, column]) for row, column in places]
+        places = np.flatnonzero(outside)[:WARNED].tolist() if outside.any() else ()
+        rows = (divmod(place, len(self.numbers)) for place in places)
+        found = [_outside(self.numbers[column], row, numbers[row, column]) for row, column in rows]
         for index, feature in enumerate(self.categories):
             seen = self._seen[feature.name] | {""}
-            found += [
+            unseen = (
                 Problem("was never seen in training", row, feature.name, text[:80])
                 for row, text in enumerate(categories[:, index])
                 if text not in seen
-            ]
+            )
+            found += islice(unseen, WARNED)
         return sorted(found, key=lambda problem: problem.row or 0)[:WARNED]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from itertools import islice
 from typing import Any
 
@@ -15,6 +16,12 @@ from service.errors import SHOWN, Problem
 
 TRUTH = {"true": True, "false": False}
 """Truth values where all values are texts, as in a CSV; in any case."""
+
+TRUTHS = {**TRUTH, "0": False, "1": True, "0.0": False, "1.0": True}
+"""The same in a column known to hold them: pandas writes 0 and 1 as 0.0 and 1.0 where some are missing."""
+
+MISSING_WORDS = ("NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "#N/A", "?", "-")
+"""What stands for a missing value among numbers, truth values and dates in a text."""
 
 WANTED = {
     "number": "must be a number",
@@ -53,9 +60,12 @@ def _fill_numbers(into: npt.NDArray[np.float32], feature: Feature, values: Seque
 
 
 def _fill_array(into: npt.NDArray[np.float32], feature: Feature, values: npt.NDArray[Any]) -> bool:
+    # Whole numbers of 64 bits go by way of 64-bit floats, as in JSON: rounded at once they may end elsewhere.
+    wide = values.dtype.kind in "iu" and values.dtype.itemsize == 8
     with np.errstate(over="ignore"):
-        into[:] = values
-    return _complete(into, feature)
+        column = (values.astype(np.float64) if wide else values).astype(np.float32, copy=False)
+    into[:] = column
+    return _complete(column, feature)
 
 
 def _complete(column: npt.NDArray[np.float32], feature: Feature) -> bool:
@@ -64,6 +74,9 @@ def _complete(column: npt.NDArray[np.float32], feature: Feature) -> bool:
 
 def _fill_truths(into: npt.NDArray[np.float32], feature: Feature, values: Sequence[Any]) -> bool:
     """Write truth values as 0 and 1 into the column and return True, or return False if one of them is wrong."""
+    if isinstance(values, np.ndarray) and values.dtype.kind == "b":
+        into[:] = values
+        return True
     given = listed(values)
     if not set(map(type, given)) <= ({bool, type(None)} if feature.nullable else {bool}):
         return False
@@ -73,12 +86,21 @@ def _fill_truths(into: npt.NDArray[np.float32], feature: Feature, values: Sequen
 
 def _fill_dates(into: npt.NDArray[np.float32], feature: Feature, values: Sequence[Any]) -> bool:
     """Write dates as days into the column and return True, or return False if one of them is wrong."""
+    if isinstance(values, np.ndarray) and values.dtype.kind == "M":
+        return _fill_moments(into, feature, values)
     if not set(map(type, values)) <= ({str, type(None)} if feature.nullable else {str}):
         return False
     try:
         into[:] = dates.days(dates.read(values))
     except ValueError:
         return False
+    return True
+
+
+def _fill_moments(into: npt.NDArray[np.float32], feature: Feature, values: npt.NDArray[np.datetime64]) -> bool:
+    if not dates.are_told(values) or (np.isnat(values).any() and not feature.nullable):
+        return False
+    into[:] = dates.days(values)
     return True
 
 
@@ -117,7 +139,7 @@ def _is_of(feature: Feature, value: Any) -> bool:
     if feature.kind == "number":
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     if feature.kind == "date":
-        return isinstance(value, str) and _is_date(value)
+        return isinstance(value, date) or (isinstance(value, str) and _is_date(value))
     return isinstance(value, bool if feature.kind == "boolean" else str)
 
 
@@ -138,7 +160,7 @@ def _fits(value: float) -> bool:
 
 
 def listed(values: Sequence[Any]) -> list[Any]:
-    """Return a column as Python's own values."""
+    """Return a column as Python's own values; a moment that no calendar has is a number."""
     return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
@@ -148,6 +170,8 @@ def shown(value: Any) -> str:
         return "a list" if isinstance(value, list) else "an object"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, date):
+        return f"the date {value.isoformat()}"
     text = repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "a number of more than 40 digits"
     return text if len(text) <= 80 else f"{text[:77]}..."
 

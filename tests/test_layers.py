@@ -20,6 +20,7 @@ LAYERS = [
     {"live", "explanation"},
     {"calls"},
     {"current", "include", "metrics", "replies"},
+    {"tables"},
     {"dialects", "catalogue"},
     {"edge"},
     {"app"},

@@ -18,20 +18,18 @@ import msgspec
 import pandas as pd
 from tqdm import tqdm
 
-from modeling.tables.form import HEAD, MISSING_WORDS, Form, as_numbers, form_of
+from modeling.tables.form import HEAD, Form, as_numbers, form_of
 from modeling.tables.reading import check_lines, check_quotes, named
 from modeling.tables.written_dates import as_iso, date_order
 from service.bundle import Feature
 from service.errors import DataError, InputError, Problem
 from service.inputs import WARNED, Inputs
 from service.model import Model
-from service.values import TRUTH
+from service.values import MISSING_WORDS, TRUTHS
 
 CHUNK = 50_000
 
 PLAIN = Form(encoding="utf-8-sig").told()
-TRUTHS = {**TRUTH, "0": False, "1": True, "0.0": False, "1.0": True}
-"""A card makes truth values of 0 and 1, which pandas writes as 0.0 and 1.0 where some are missing."""
 
 
 def predict_file(model: Model, rows: Path, output: Path) -> tuple[int, list[Problem]]:

@@ -13,6 +13,7 @@ from service.calls import Answer, Call
 from service.errors import RequestError
 from service.inputs import Inputs
 from service.replies import http_problem
+from service.tables import answering
 
 NAME = "native"
 PREDICT = ("/predict", "/models/<name>/predict", "/models/<name>/versions/<int:version>/predict")
@@ -36,7 +37,9 @@ Reply = Callable[[Words, list[Any], dict[str, Any]], Any]
 
 
 def predict(call: Call) -> Answer:
-    """Answer one row or many, given as `instances`, as `features` or as a bare list."""
+    """Answer one row or many, given as `instances`, as `features`, as a bare list or as a table."""
+    if call.media in answering.READERS:
+        return answering.answer(call)
     asked = include.read(call)
     inputs, reply = _inputs(call)
     prediction = call.predict(inputs)

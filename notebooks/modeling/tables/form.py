@@ -15,6 +15,7 @@ import msgspec
 import pandas as pd
 
 from service.errors import DataError
+from service.values import MISSING_WORDS
 
 HEAD = 1 << 20
 """How many bytes of a file are looked at for its form."""
@@ -30,9 +31,6 @@ MARKS = {"": "", ",": "commas", ".": "points", " ": "blanks", "\xa0": "blanks", 
 ENCODINGS = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows-1252 (Latin-1)", "latin-1": "Latin-1"}
 UNUSED = (b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d")
 """Bytes that stand for nothing in Windows-1252."""
-
-MISSING_WORDS = ("NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "#N/A", "?", "-")
-"""What stands for a missing value among numbers, truth values and dates."""
 
 csv.field_size_limit(1 << 24)  # a text of 128 KiB, Python's own limit, is no mistake yet
 

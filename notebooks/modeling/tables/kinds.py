@@ -9,10 +9,10 @@ from typing import Literal
 import msgspec
 import pandas as pd
 
-from modeling.tables.form import MISSING_WORDS, Form, are_codes, as_numbers, begin_with_zeros, doubt
+from modeling.tables.form import Form, are_codes, as_numbers, begin_with_zeros, doubt
 from modeling.tables.written_dates import as_dates, date_order, looks_like_date
 from service.errors import DataError
-from service.values import TRUTH
+from service.values import MISSING_WORDS, TRUTH
 
 Kind = Literal["number", "category", "boolean", "date", "identifier", "text"]
 LEARNED: tuple[Kind, ...] = ("number", "category", "boolean", "date")

@@ -10,13 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from modeling.tables.dataset import Dataset
-from modeling.tables.form import MISSING_WORDS
 from modeling.tables.kinds import is_date, is_number
 from modeling.tables.written_dates import as_iso, looks_like_date
 from service import dates
 from service.bundle import Split
 from service.errors import DataError
-from service.values import TRUTH
+from service.values import MISSING_WORDS, TRUTH
 
 Hashes = npt.NDArray[np.uint64]
 

@@ -1,0 +1,31 @@
+"""Run as a program by `unpacking`: a table on standard input becomes a plain Arrow stream on standard output."""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+BATCH = 10_000
+
+
+def main(form: str, memory: int, limit: int, too_large: int) -> None:
+    """Unpack within `memory` bytes; leave with status `too_large` where more than `limit` bytes would be written."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    from arro3.io import read_ipc_stream, read_parquet, write_ipc_stream
+
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    try:
+        rows = read_parquet(source, batch_size=BATCH) if form == "parquet" else read_ipc_stream(source)
+        write_ipc_stream(rows, sink, compression=None)
+        sink.flush()
+    except BaseException as error:
+        if "os error 27" in str(error) or "Errno 27" in str(error):
+            sys.exit(too_large)
+        # A panic of the library is no Exception, and its text is for those who mend the library.
+        sys.exit(str(error).partition("\n")[0] if isinstance(error, Exception) else "it is damaged")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *map(int, sys.argv[2:]))
