@@ -79,6 +79,12 @@ def run(python: Path, script: str, server: Server, tables: dict[str, Table]) -> 
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def cases(told: Any) -> int:
+    """Return how many cases a script ran: each answer, each thing it was told, each refusal."""
+    answers, other = told["answers"].values(), told["other"]
+    return sum(len(one) if isinstance(one, dict) else 1 for one in answers) + len(other) - 1 + len(other["refused"])
+
+
 def same(answers: dict[str, Any], expected: list[Any], cases: int) -> None:
     """Hold that a client got the same from each of so many cases or more, bit for bit."""
     assert len(answers) >= cases
@@ -86,11 +92,12 @@ def same(answers: dict[str, Any], expected: list[Any], cases: int) -> None:
     assert not wrong
 
 
-def test_tritonclient_gets_the_same(clients_python, server, tables, native):
+def test_tritonclient_gets_the_same(clients_python, server, tables, native, record_testsuite_property):
     """JSON and binary, one tensor and per column, texts, packed both ways: the native labels and numbers."""
     told = run(clients_python, "triton.py", server, tables)
-    for name, cases in (("wine", 30), ("houses", 8), ("whole", 16), ("prices", 16)):
-        same(told["answers"][name], native[name]["predictions"], cases)
+    record_testsuite_property("tritonclient", cases(told))
+    for name, least in (("wine", 30), ("houses", 8), ("whole", 16), ("prices", 16)):
+        same(told["answers"][name], native[name]["predictions"], least)
     other = told["other"]
     assert other["later"] == native["wine"]["predictions"]
     assert other["no rows"] == []
@@ -139,9 +146,10 @@ def test_tritonclient_is_told_what_is_served(clients_python, server, tables):
     assert "[n, 13]" in refused["another width"][1]
 
 
-def test_mlflow_gets_the_same(clients_python, server, tables, native):
+def test_mlflow_gets_the_same(clients_python, server, tables, native, record_testsuite_property):
     """Data frames, arrays and every form of body: the native labels, and one exception for what is wrong."""
     told = run(clients_python, "mlflow_scoring.py", server, {"wine": tables["wine"]})
+    record_testsuite_property("mlflow", cases(told))
     same(told["answers"], native["wine"]["predictions"], 14)
     assert told["other"]["no rows"] == []
     assert told["other"]["version"] == requests.get(f"http://{server.host}:{server.port}/version", timeout=20).text
@@ -152,16 +160,20 @@ def test_mlflow_gets_the_same(clients_python, server, tables, native):
     assert "exactly one of" in refused["two forms"]
 
 
-def test_mlflow_sends_texts_and_gaps(clients_python, all_artifacts, tmp_path, tables, native):
+def test_mlflow_sends_texts_and_gaps(
+    clients_python, all_artifacts, tmp_path, tables, native, record_testsuite_property
+):
     """The model with texts and missing values answers the same, where it is the default."""
     with serving(all_artifacts, tmp_path, default_model="houses", log="errors") as running:
         told = run(clients_python, "mlflow_scoring.py", running, {"houses": tables["houses"]})
+    record_testsuite_property("mlflow with texts", cases(told))
     same(told["answers"], native["houses"]["predictions"], 12)
 
 
-def test_vetiver_gets_the_same(clients_python, server, tables, native):
+def test_vetiver_gets_the_same(clients_python, server, tables, native, record_testsuite_property):
     """`predict` makes of each table the column that the native interface answers."""
     told = run(clients_python, "vetiver_predict.py", server, tables)
+    record_testsuite_property("vetiver", cases(told))
     for name, answers in told["answers"].items():
         same(answers, native[name]["predictions"], 3)
     other, names = told["other"], tables["wine"]["names"]
@@ -174,10 +186,12 @@ def test_vetiver_gets_the_same(clients_python, server, tables, native):
     assert list(other["prototype"]["properties"]) == other["prototype"]["required"] == names
 
 
-def test_kserve_gets_the_same(clients_python, server, tables, native):
+def test_kserve_gets_the_same(clients_python, server, tables, native, record_testsuite_property):
     """Both protocols: rows, records and tensors, live, ready and refused."""
     told = run(clients_python, "kserve_inference.py", server, tables)
     first, second = told["v1"], told["v2"]
+    record_testsuite_property("kserve V1", cases(first))
+    record_testsuite_property("kserve V2", cases(second))
     for name, table in tables.items():
         same(first["answers"][name], native[name]["predictions"], 2)
         same(second["answers"][name], native[name]["predictions"], 1 if name == "houses" else 2)
