@@ -171,7 +171,7 @@ def _deeper_than(value: Any, limit: int) -> bool:
             inner
             for outer in level
             for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, (list, dict))
+            if isinstance(inner, (list, tuple, dict))
         ]
         if not level:
             return False
