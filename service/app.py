@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from service import config as settings
 from service.catalogue import catalogue
 from service.dialects.native import native
+from service.documentation import documentation
 from service.errors import CellarError
 from service.live import Live
 from service.registry import Registry
@@ -35,6 +36,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.after_request(_add_headers)
     app.register_blueprint(catalogue)
     app.register_blueprint(native)
+    app.register_blueprint(documentation)
     app.register_error_handler(CellarError, problem)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
@@ -53,7 +55,7 @@ def _add_headers(response: Response) -> Response:
         response.headers["X-Model"] = g.model.name
         response.headers["X-Model-Version"] = str(g.model.version)
     if response.mimetype == "text/html":
-        response.headers["Content-Security-Policy"] = PAGE_POLICY
+        response.headers.setdefault("Content-Security-Policy", PAGE_POLICY)
     return response
 
 

@@ -16,8 +16,9 @@ LAYERS = [
     {"onnx_file", "values", "registry", "calibration"},
     {"inputs"},
     {"model"},
-    {"live", "replies"},
-    {"dialects", "catalogue"},
+    {"live", "replies", "schemas"},
+    {"openapi"},
+    {"dialects", "catalogue", "documentation"},
     {"app"},
     {"__main__"},
 ]

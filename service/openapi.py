@@ -1,0 +1,255 @@
+"""The service's OpenAPI 3.1 document, made from the manifests of the models that answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from service import schemas
+from service.bundle import Bundle, Data, Feature, Metric, Target
+from service.config import Config
+from service.errors import Problem
+from service.registry import Event
+from service.schemas import Schema, closed, plain
+
+PAGES = ("01_explore", "02_train", "03_evaluate")
+
+WHEN = {
+    400: "The request cannot be read: it is not JSON, has another form, or a parameter is wrong.",
+    404: "There is no such model, version or page.",
+    413: "More rows or bytes than the service takes at once (`CELLAR_MAX_ROWS`, `CELLAR_MAX_BODY`).",
+    415: "The body is of a media type that is not spoken here.",
+    422: "The rows do not fit the model: `errors` names row, field and reason.",
+    500: "The service failed; its log names the cause beside the request's id.",
+    503: "No model can answer yet.",
+}
+"""When an error is answered, by its status."""
+
+PROBLEM = "ProblemDocument"
+
+
+def document(bundles: Sequence[Bundle], config: Config) -> Schema:
+    """Return the document of a service that answers with these bundles within these limits."""
+    paths = _service_paths()
+    for bundle in bundles:
+        paths |= _model_paths(bundle)
+        if bundle.manifest.model == config.default_model:
+            paths["/predict"] = {"post": _predict(bundle, "predict", "by the default model")}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Cellar",
+            "version": "1",
+            "description": "Models made by notebooks. Each has its own fields, units and example here.",
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": "service"}, *(_tag(bundle) for bundle in bundles)],
+        "security": [{}, {"token": []}],
+        "paths": paths,
+        "components": _components(bundles, config),
+    }
+
+
+def _tag(bundle: Bundle) -> Schema:
+    manifest = bundle.manifest
+    told = f"{manifest.estimator.replace('_', ' ')} for {manifest.target.name}, version {bundle.version}"
+    return {"name": manifest.model, "description": plain(told)}
+
+
+def _service_paths() -> Schema:
+    counts = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 1}}
+    texts = {"type": "object", "additionalProperties": {"type": "string"}}
+    names = {"type": "array", "items": {"type": "string"}}
+    described = {"type": "array", "items": _ref("Description")}
+    front = _json(closed({"status": {"const": "alive"}, "models": counts}), "What is served.")
+    front["content"] |= _page("")["content"]
+    return {
+        "/": _get("front", "a page for a person, JSON for a program", front),
+        "/models": _get("models", "every model", _json(closed({"models": described, "refused": texts}), "The models.")),
+        "/health/live": _get("live", "whether the process answers", _json(closed({"live": {"const": True}}), "It does.")),
+        "/health/ready": _get(
+            "ready",
+            "whether a verified model can answer",
+            _json(closed({"ready": {"const": True}, "models": names, "refused": texts}), "It can."),
+            503,
+        ),
+        "/openapi.json": _get("openapi", "this document", _json({"type": "object"}, "OpenAPI 3.1.")),
+        "/docs": _get("docs", "this document as a page", _page("Swagger UI.")),
+    }
+
+
+def _model_paths(bundle: Bundle) -> Schema:
+    name, number = bundle.manifest.model, bundle.version
+    return {
+        **_places(bundle, f"/models/{name}", name, "by the champion"),
+        **_places(bundle, f"/models/{name}/versions/{number}", f"{name}_{number}", f"by version {number}"),
+        f"/models/{name}/versions": _get(
+            f"versions_{name}", "published versions and history", _json(_versions(name), "They."), 404, 503, tag=name
+        ),
+    }
+
+
+def _places(bundle: Bundle, place: str, key: str, who: str) -> Schema:
+    name = bundle.manifest.model
+    described = _json(_ref("Description"), "Features, target, metrics.", *MODEL_HEADERS)
+    page = {"name": "page", "in": "path", "required": True, "schema": {"enum": list(PAGES)}}
+    pages = _get(f"page_{key}", "a page of its reports", _page("A page.", *MODEL_HEADERS), 404, 503, tag=name)
+    pages["get"]["parameters"].append(page)
+    pages["get"]["responses"]["308"] = {"description": "The evaluation has an address of its own, `report`."}
+    return {
+        f"{place}/predict": {"post": _predict(bundle, f"predict_{key}", who)},
+        place: _get(f"describe_{key}", "what it reads and how good it is", described, 404, 503, tag=name),
+        f"{place}/report": _get(
+            f"report_{key}", "its evaluation", _page("The report.", *MODEL_HEADERS), 404, 503, tag=name
+        ),
+        f"{place}/{{page}}.html": pages,
+    }
+
+
+def _predict(bundle: Bundle, key: str, who: str) -> Schema:
+    name = bundle.manifest.model
+    body = {"schema": _ref(f"{name}.Request"), "examples": _bodies(bundle.manifest.features)}
+    made = _operation(
+        key,
+        f"a prediction {who}",
+        _json(_ref(f"{name}.Reply"), "In the form in which the rows came.", *MODEL_HEADERS),
+        *(400, 404, 413, 415, 422, 503),
+        tag=name,
+    )
+    made["parameters"] += _parameters(bundle)
+    return {**made, "requestBody": {"required": True, "content": {"application/json": body}}}
+
+
+def _bodies(features: Sequence[Feature]) -> Schema:
+    row = schemas.example(features)
+    values = list(row.values())
+    bodies = {"instances": {"instances": [row]}, "features": {"features": values}, "list": [values], "records": [row]}
+    return {name: {"value": body} for name, body in bodies.items()}
+
+
+def _parameters(bundle: Bundle) -> list[Schema]:
+    if not bundle.manifest.target.classes:
+        return []
+    return [
+        {
+            "name": "include",
+            "in": "query",
+            "description": "What is answered beside the predictions.",
+            "schema": {"type": "string", "enum": ["probabilities"]},
+        }
+    ]
+
+
+def _get(key: str, summary: str, answer: Schema, *problems: int, tag: str = "service") -> Schema:
+    return {"get": _operation(key, summary, answer, *problems, tag=tag)}
+
+
+def _operation(key: str, summary: str, answer: Schema, *problems: int, tag: str) -> Schema:
+    refused = {str(status): {"$ref": f"#/components/responses/{status}"} for status in (*problems, 500)}
+    return {
+        "operationId": key,
+        "summary": summary[0].upper() + summary[1:],
+        "tags": [tag],
+        "parameters": [{"$ref": "#/components/parameters/X-Request-Id"}],
+        "responses": {"200": answer, **refused},
+    }
+
+
+def _json(schema: Schema, told: str, *headers: str) -> Schema:
+    return _answer("application/json", schema, told, *headers)
+
+
+def _page(told: str, *headers: str) -> Schema:
+    return _answer("text/html", {"type": "string"}, told, *headers)
+
+
+def _answer(media: str, schema: Schema, told: str, *headers: str) -> Schema:
+    names = ("X-Request-Id", *headers)
+    return {
+        "description": told,
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
+        "content": {media: {"schema": schema}},
+    }
+
+
+MODEL_HEADERS = ("X-Model", "X-Model-Version")
+
+
+def _components(bundles: Sequence[Bundle], config: Config) -> Schema:
+    given = {"name": "X-Request-Id", "in": "header", "description": "A name of your own for the request."}
+    return {
+        "schemas": _schemas(bundles, config),
+        "responses": {str(status): _refusal(status, when) for status, when in WHEN.items()},
+        "parameters": {"X-Request-Id": {**given, "schema": {"type": "string"}}},
+        "headers": {
+            "X-Request-Id": _header(schemas.REQUEST_ID),
+            "X-Model": _header({"type": "string"}),
+            "X-Model-Version": _header({"type": "integer", "minimum": 1}),
+        },
+        "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+    }
+
+
+def _header(schema: Schema) -> Schema:
+    return {"required": True, "schema": schema}
+
+
+def _refusal(status: int, when: str) -> Schema:
+    narrower: Schema = {"properties": {"status": {"const": status}}}
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        narrower["required"] = ["errors"]
+    return _answer("application/problem+json", {"allOf": [_ref(PROBLEM), narrower]}, when)
+
+
+def _schemas(bundles: Iterable[Bundle], config: Config) -> Schema:
+    made = {
+        **schemas.of_structs(Problem, Feature, Target, Data, Metric, Event),
+        PROBLEM: schemas.problem_document(),
+        "Description": _description(),
+    }
+    for bundle in bundles:
+        name, features = bundle.manifest.model, bundle.manifest.features
+        row, listed = f"{name}.Row", f"{name}.Values"
+        made[row], made[listed] = schemas.record(features), schemas.values(features)
+        made[f"{name}.Request"] = schemas.request(_ref(row), _ref(listed), config.max_rows)
+        made[f"{name}.Reply"] = schemas.reply(bundle)
+    return made
+
+
+def _description() -> Schema:
+    text, whole = {"type": "string"}, {"type": "integer", "minimum": 1}
+    return closed(
+        {
+            "name": text,
+            "version": whole,
+            "task": {"enum": ["classification", "regression"]},
+            "estimator": text,
+            "features": {"type": "array", "items": _ref("Feature")},
+            "target": _ref("Target"),
+            "headline": text,
+            "metrics": {"type": "object", "additionalProperties": _ref("Metric")},
+            "held_out_rows": whole,
+            "data": _ref("Data"),
+            "created": text,
+            "report": {"type": ["string", "null"]},
+            "predict": text,
+        }
+    )
+
+
+def _versions(name: str) -> Schema:
+    number: dict[str, Any] = {"type": ["integer", "null"], "minimum": 1}
+    return closed(
+        {
+            "model": {"const": name},
+            "versions": {"type": "array", "items": {"type": "integer", "minimum": 1}},
+            "serving": number,
+            "champion": number,
+            "history": {"type": "array", "items": _ref("Event")},
+        }
+    )
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": schemas.reference(name)}
