@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
 
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server import Server
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Names the folder in which the workers sum what they count."""
 
 
 def main() -> None:
@@ -16,6 +21,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=5000)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="cellar-metrics-") as folder:
+        os.environ.setdefault(FOLDER, folder)
+        serve(options)
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Serve on what the options name."""
     Server(
         "service.app:app",
         address=options.host,

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import logging
-import re
-import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from service import config as settings
+from service.calls import FACTS, Answer, Call
 from service.catalogue import catalogue
-from service.dialects.native import native
+from service.dialects import native
 from service.documentation import documentation
-from service.errors import CellarError
+from service.errors import CellarError, OverloadError, UnauthorizedError
+from service.front import REFUSED, Dialect, Front
 from service.live import Live
+from service.metrics import MEDIA, Metrics
 from service.registry import Registry
 from service.replies import http_problem, problem
 
 log = logging.getLogger("cellar")
+
+DIALECTS: tuple[Dialect, ...] = (native,)
 
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
 
@@ -28,43 +31,73 @@ PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' dat
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """Return the application; `config` overrides the `CELLAR_*` variables, which override the defaults."""
     app = Flask(__name__)
-    app.config["CELLAR"] = settings.read(config)
-    app.config["MAX_CONTENT_LENGTH"] = app.config["CELLAR"].max_body + 1  # the one more shows what is too long
-    app.extensions["live"] = Live(Registry(app.config["CELLAR"].artifacts))
-    app.extensions["live"].load()
-    app.before_request(_name_request)
-    app.after_request(_add_headers)
+    given = app.config["CELLAR"] = settings.read(config)
+    live = app.extensions["live"] = Live(Registry(given.artifacts))
+    live.load()
+    metrics = Metrics()
+    app.before_request(_begin)
+    app.after_request(_finish)
     app.register_blueprint(catalogue)
-    app.register_blueprint(native)
     app.register_blueprint(documentation)
-    app.register_error_handler(CellarError, problem)
+    for dialect in DIALECTS:
+        _add_predictions(app, dialect)
+    app.add_url_rule("/metrics", "metrics", lambda: Response(metrics.text(), content_type=MEDIA))
+    app.register_error_handler(CellarError, _cellar_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
+    app.wsgi_app = Front(app.wsgi_app, DIALECTS, live, given, metrics)  # type: ignore[method-assign]
     return app
 
 
-def _name_request() -> None:
-    given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if re.fullmatch(r"[\x21-\x7e]{1,128}", given) else uuid.uuid4().hex
+def _add_predictions(app: Flask, dialect: Dialect) -> None:
+    """Route a dialect's requests for predictions to it."""
+    config, live = app.config["CELLAR"], app.extensions["live"]
+
+    def predict(name: str = config.default_model, version: int | None = None) -> Response:
+        call = Call(request.environ, config, live.get(name, version))
+        return _response(dialect.predict(call))
+
+    predict.__doc__ = dialect.predict.__doc__
+    for rule in dialect.PREDICT:
+        app.add_url_rule(rule, dialect.NAME, predict, methods=["POST"])
 
 
-def _add_headers(response: Response) -> Response:
-    response.headers["X-Request-Id"] = g.request_id
-    response.headers["X-Content-Type-Options"] = "nosniff"
+def _response(answer: Answer) -> Response:
+    headers = [*answer.headers, ("Content-Length", str(answer.length))]
+    return Response(answer.body, content_type=answer.media, headers=headers)
+
+
+def _begin() -> None:
+    request.environ[FACTS].route = request.endpoint or ""
+    if REFUSED in request.environ:
+        raise request.environ[REFUSED]
+
+
+def _finish(response: Response) -> Response:
     if "model" in g:
-        response.headers["X-Model"] = g.model.name
-        response.headers["X-Model-Version"] = str(g.model.version)
+        facts = request.environ[FACTS]
+        facts.model, facts.version = g.model.name, g.model.version
     if response.mimetype == "text/html":
         response.headers.setdefault("Content-Security-Policy", PAGE_POLICY)
+        response.headers["Referrer-Policy"] = "no-referrer"
     return response
 
 
+def _cellar_error(error: CellarError) -> Response:
+    request.environ[FACTS].error = type(error).__name__
+    shape = _shape()
+    reply = shape(error.status, str(error)) if shape else problem(error)
+    if isinstance(error, OverloadError):
+        reply.headers["Retry-After"] = "1"
+    if isinstance(error, UnauthorizedError):
+        reply.headers["WWW-Authenticate"] = 'Basic realm="Cellar", Bearer'
+    return reply
+
+
 def _http_error(error: HTTPException) -> Response:
-    status = error.code or 500
-    if status == 413:
-        limit = current_app.config["CELLAR"].max_body
-        return http_problem(status, f"the body is larger than {limit} bytes (CELLAR_MAX_BODY): send fewer rows at once")
-    reply = http_problem(status, error.description or "")
+    request.environ[FACTS].error = type(error).__name__
+    status, shape = error.code or 500, _shape()
+    reply = (shape or http_problem)(status, error.description or "")
     allowed = getattr(error, "valid_methods", None)
     if allowed:
         reply.headers["Allow"] = ", ".join(sorted(allowed))
@@ -72,8 +105,18 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _fault(error: Exception) -> Response:
-    log.exception("request %s failed", g.request_id, exc_info=error)
-    return http_problem(500, "the service failed on this request; its log names the cause beside the request's id")
+    request.environ[FACTS].error = type(error).__name__
+    log.exception("request %s failed", request.environ[FACTS].id, exc_info=error)
+    detail = "the service failed on this request; its log names the cause beside the request's id"
+    return (_shape() or http_problem)(500, detail)
+
+
+def _shape() -> Callable[[int, str], Response] | None:
+    """Return how the dialect that was addressed tells an error; None where that is a problem document."""
+    for dialect in DIALECTS:
+        if request.path.startswith(dialect.PATHS):
+            return dialect.error
+    return None
 
 
 def __getattr__(name: str) -> Flask:

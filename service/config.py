@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -23,6 +23,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     default_model: str = "wine"
     max_body: int = 64 * 1024 * 1024
     max_rows: int = 100_000
+    max_inflight: int = 64
+    deadline: float = 60.0
+    read_token: str = ""
+    log: Literal["requests", "values", "errors"] = "requests"
 
 
 def read(given: Mapping[str, Any] | None = None, environ: Mapping[str, str] = os.environ) -> Config:
@@ -42,8 +46,12 @@ def read(given: Mapping[str, Any] | None = None, environ: Mapping[str, str] = os
     return msgspec.structs.replace(found, **folders)
 
 
-def _convert(text: str, kind: type, variable: str) -> Any:
+def _convert(text: str, kind: Any, variable: str) -> Any:
+    choices = get_args(kind)
     try:
-        return kind(text)
+        if choices and text not in choices:
+            raise ValueError
+        return text if choices else kind(text)
     except ValueError as error:
-        raise CellarError(f"{variable} must be a whole number, got {text!r}") from error
+        wanted = {int: "a whole number", float: "a number"}.get(kind) or f"one of {', '.join(choices)}"
+        raise CellarError(f"{variable} must be {wanted}, got {text!r}") from error

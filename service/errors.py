@@ -109,3 +109,24 @@ class MediaTypeError(RequestError):
 
     status = 415
     title = "Media type not spoken"
+
+
+class UnauthorizedError(RequestError):
+    """Raised if a request lacks the token that it needs."""
+
+    status = 401
+    title = "Not authorised"
+
+
+class OverloadError(CellarError):
+    """Raised if more requests are being answered than the service takes at once."""
+
+    status = 503
+    title = "Too many requests at once"
+
+
+class DeadlineError(CellarError):
+    """Raised if a request takes longer than the service gives it."""
+
+    status = 504
+    title = "Too slow"

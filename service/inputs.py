@@ -102,6 +102,10 @@ class Schema:
                 problems += problems_of(feature, enumerate(listed(columns[feature.name])))
         if problems:
             raise _refusal(problems, [listed(values) for values in columns.values()])
+        return self.inputs(numbers, categories)
+
+    def inputs(self, numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_]) -> Inputs:
+        """Return rows that were checked already, with the warnings that they deserve."""
         return Inputs(numbers, categories, self._warnings(numbers, categories))
 
     def _record_problems(self, row: int, record: Any, ignore_extra: bool) -> Iterator[Problem]:
@@ -116,10 +120,9 @@ class Schema:
         return f"; {meant(name, self.names, f'the features are {_listed(self.names)}')}"
 
     def _warnings(self, numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_]) -> list[Problem]:
-        found = [
-            _outside(self.numbers[column], int(row), numbers[row, column])
-            for row, column in np.argwhere((numbers < self._low) | (numbers > self._high))[:WARNED]
-        ]
+        outside = (numbers < self._low) | (numbers > self._high)
+        places = np.argwhere(outside)[:WARNED] if outside.any() else ()
+        found = [_outside(self.numbers[column], int(row), numbers[row, column]) for row, column in places]
         for index, feature in enumerate(self.categories):
             seen = self._seen[feature.name] | {""}
             found += [

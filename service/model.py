@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from service import bundle, onnx_file
 from service.bundle import Bundle, Golden, Label
 from service.errors import BundleError, CellarError
 from service.inputs import Inputs, Schema
+from service.rows import RowReader
 
 CHUNK = 50_000
 """Rows given to onnxruntime at once: more gains nothing and costs memory."""
@@ -34,18 +36,23 @@ class Model:
         self.manifest = source.manifest
         self.name, self.version = source.manifest.model, source.version
         self.schema = Schema(source.manifest.features)
+        self.rows = RowReader(self.schema)
         self.classes: list[Label] = source.manifest.target.classes
         self._session = _session(source)
         self._reads = {given.name for given in self._session.get_inputs()}
         _replay(self)
 
-    def predict(self, inputs: Inputs) -> Prediction:
-        """Return the prediction for every row of `inputs`."""
-        chunks = [self._run(inputs, start) for start in range(0, max(len(inputs), 1), CHUNK)]
-        values = np.concatenate([values for values, _ in chunks])
-        if not self.classes:
-            return Prediction(values, None)
-        return Prediction(values, np.concatenate([probabilities for _, probabilities in chunks]))
+    def predict(self, inputs: Inputs, check_time: Callable[[], None] = lambda: None) -> Prediction:
+        """Return the prediction for every row of `inputs`; what `check_time` raises ends it between two chunks."""
+        values, probabilities = self._run(inputs, 0)
+        check_time()
+        if len(inputs) > CHUNK:
+            parts = [(values, probabilities)]
+            for start in range(CHUNK, len(inputs), CHUNK):
+                parts.append(self._run(inputs, start))
+                check_time()
+            values, probabilities = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return Prediction(values, probabilities if self.classes else None)
 
     def _run(self, inputs: Inputs, start: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
         rows = slice(start, start + CHUNK)

@@ -8,8 +8,10 @@ from typing import Any
 
 from service import schemas
 from service.bundle import Bundle, Data, Feature, Metric, Target
+from service.calibration import most
 from service.config import Config
 from service.errors import Problem
+from service.include import COVERAGE
 from service.registry import Event
 from service.schemas import Schema, closed, plain
 
@@ -17,14 +19,19 @@ PAGES = ("01_explore", "02_train", "03_evaluate")
 
 WHEN = {
     400: "The request cannot be read: it is not JSON, has another form, or a parameter is wrong.",
+    401: "The token is missing or wrong (`CELLAR_READ_TOKEN`).",
     404: "There is no such model, version or page.",
     413: "More rows or bytes than the service takes at once (`CELLAR_MAX_ROWS`, `CELLAR_MAX_BODY`).",
     415: "The body is of a media type that is not spoken here.",
     422: "The rows do not fit the model: `errors` names row, field and reason.",
     500: "The service failed; its log names the cause beside the request's id.",
-    503: "No model can answer yet.",
+    503: "No model can answer yet, or more requests are being answered than `CELLAR_MAX_INFLIGHT`.",
+    504: "The request took longer than `CELLAR_DEADLINE`.",
 }
 """When an error is answered, by its status."""
+
+ALWAYS = (401, 500, 503)
+"""What every operation but those of health may be answered with."""
 
 PROBLEM = "ProblemDocument"
 
@@ -45,7 +52,7 @@ def document(bundles: Sequence[Bundle], config: Config) -> Schema:
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": "service"}, *(_tag(bundle) for bundle in bundles)],
-        "security": [{}, {"token": []}],
+        "security": [{"token": []}] if config.read_token else [{}, {"token": []}],
         "paths": paths,
         "components": _components(bundles, config),
     }
@@ -67,13 +74,15 @@ def _service_paths() -> Schema:
     return {
         "/": _get("front", "a page for a person, JSON for a program", front),
         "/models": _get("models", "every model", _json(closed({"models": described, "refused": texts}), "The models.")),
-        "/health/live": _get("live", "whether the process answers", _json(closed({"live": {"const": True}}), "It does.")),
-        "/health/ready": _get(
+        "/health/live": _open(
+            "live", "whether the process answers", _json(closed({"live": {"const": True}}), "It does.")
+        ),
+        "/health/ready": _open(
             "ready",
             "whether a verified model can answer",
             _json(closed({"ready": {"const": True}, "models": names, "refused": texts}), "It can."),
-            503,
         ),
+        "/metrics": _get("metrics", "counters and times for Prometheus", _text("text/plain", "The metrics.")),
         "/openapi.json": _get("openapi", "this document", _json({"type": "object"}, "OpenAPI 3.1.")),
         "/docs": _get("docs", "this document as a page", _page("Swagger UI.")),
     }
@@ -85,7 +94,7 @@ def _model_paths(bundle: Bundle) -> Schema:
         **_places(bundle, f"/models/{name}", name, "by the champion"),
         **_places(bundle, f"/models/{name}/versions/{number}", f"{name}_{number}", f"by version {number}"),
         f"/models/{name}/versions": _get(
-            f"versions_{name}", "published versions and history", _json(_versions(name), "They."), 404, 503, tag=name
+            f"versions_{name}", "published versions and history", _json(_versions(name), "They."), 404, tag=name
         ),
     }
 
@@ -94,15 +103,13 @@ def _places(bundle: Bundle, place: str, key: str, who: str) -> Schema:
     name = bundle.manifest.model
     described = _json(_ref("Description"), "Features, target, metrics.", *MODEL_HEADERS)
     page = {"name": "page", "in": "path", "required": True, "schema": {"enum": list(PAGES)}}
-    pages = _get(f"page_{key}", "a page of its reports", _page("A page.", *MODEL_HEADERS), 404, 503, tag=name)
+    pages = _get(f"page_{key}", "a page of its reports", _page("A page.", *MODEL_HEADERS), 404, tag=name)
     pages["get"]["parameters"].append(page)
     pages["get"]["responses"]["308"] = {"description": "The evaluation has an address of its own, `report`."}
     return {
         f"{place}/predict": {"post": _predict(bundle, f"predict_{key}", who)},
-        place: _get(f"describe_{key}", "what it reads and how good it is", described, 404, 503, tag=name),
-        f"{place}/report": _get(
-            f"report_{key}", "its evaluation", _page("The report.", *MODEL_HEADERS), 404, 503, tag=name
-        ),
+        place: _get(f"describe_{key}", "what it reads and how good it is", described, 404, tag=name),
+        f"{place}/report": _get(f"report_{key}", "its evaluation", _page("The report.", *MODEL_HEADERS), 404, tag=name),
         f"{place}/{{page}}.html": pages,
     }
 
@@ -114,7 +121,7 @@ def _predict(bundle: Bundle, key: str, who: str) -> Schema:
         key,
         f"a prediction {who}",
         _json(_ref(f"{name}.Reply"), "In the form in which the rows came.", *MODEL_HEADERS),
-        *(400, 404, 413, 415, 422, 503),
+        *(400, 404, 413, 415, 422, 504),
         tag=name,
     )
     made["parameters"] += _parameters(bundle)
@@ -129,24 +136,34 @@ def _bodies(features: Sequence[Feature]) -> Schema:
 
 
 def _parameters(bundle: Bundle) -> list[Schema]:
-    if not bundle.manifest.target.classes:
-        return []
-    return [
-        {
-            "name": "include",
-            "in": "query",
-            "description": "What is answered beside the predictions.",
-            "schema": {"type": "string", "enum": ["probabilities"]},
-        }
-    ]
+    found = schemas.includes(bundle)
+    asked = {"type": "array", "items": {"enum": found}, "minItems": 1}
+    parameters = [_query("include", "What is answered beside the predictions.", asked, explode=False)] if found else []
+    calibration = bundle.metrics and bundle.metrics.calibration
+    if calibration:
+        limits = {"exclusiveMinimum": 0, "maximum": most(calibration.rows), "default": COVERAGE}
+        told = f"How often an interval has to hold the truth; {calibration.rows} calibration rows promise no more."
+        parameters.append(_query("coverage", told, {"type": "number", **limits}))
+    return parameters
+
+
+def _query(name: str, told: str, schema: Schema, **more: Any) -> Schema:
+    return {"name": name, "in": "query", "description": told, "schema": schema, **more}
 
 
 def _get(key: str, summary: str, answer: Schema, *problems: int, tag: str = "service") -> Schema:
     return {"get": _operation(key, summary, answer, *problems, tag=tag)}
 
 
+def _open(key: str, summary: str, answer: Schema) -> Schema:
+    """Return an operation of health, which needs no token."""
+    made = _get(key, summary, answer)
+    del made["get"]["responses"]["401"]
+    return {"get": {**made["get"], "security": []}}
+
+
 def _operation(key: str, summary: str, answer: Schema, *problems: int, tag: str) -> Schema:
-    refused = {str(status): {"$ref": f"#/components/responses/{status}"} for status in (*problems, 500)}
+    refused = {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted({*problems, *ALWAYS})}
     return {
         "operationId": key,
         "summary": summary[0].upper() + summary[1:],
@@ -161,11 +178,15 @@ def _json(schema: Schema, told: str, *headers: str) -> Schema:
 
 
 def _page(told: str, *headers: str) -> Schema:
-    return _answer("text/html", {"type": "string"}, told, *headers)
+    return _text("text/html", told, *headers)
+
+
+def _text(media: str, told: str, *headers: str) -> Schema:
+    return _answer(media, {"type": "string"}, told, *headers)
 
 
 def _answer(media: str, schema: Schema, told: str, *headers: str) -> Schema:
-    names = ("X-Request-Id", *headers)
+    names = ("X-Request-Id", "Server-Timing", *headers)
     return {
         "description": told,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
@@ -174,6 +195,8 @@ def _answer(media: str, schema: Schema, told: str, *headers: str) -> Schema:
 
 
 MODEL_HEADERS = ("X-Model", "X-Model-Version")
+TIMING = "^model;dur=[0-9.]+, total;dur=[0-9.]+$"
+"""Milliseconds in the model, and in all."""
 
 
 def _components(bundles: Sequence[Bundle], config: Config) -> Schema:
@@ -184,6 +207,7 @@ def _components(bundles: Sequence[Bundle], config: Config) -> Schema:
         "parameters": {"X-Request-Id": {**given, "schema": {"type": "string"}}},
         "headers": {
             "X-Request-Id": _header(schemas.REQUEST_ID),
+            "Server-Timing": _header({"type": "string", "pattern": TIMING}),
             "X-Model": _header({"type": "string"}),
             "X-Model-Version": _header({"type": "integer", "minimum": 1}),
         },

@@ -101,19 +101,29 @@ def answer(bundle: Bundle) -> Schema:
     return {**told, **unit, "description": f"{told['description']} {OVERFLOW}".strip(), "anyOf": NUMBER_OR_NULL}
 
 
+def includes(bundle: Bundle) -> list[str]:
+    """Return what may be asked for beside predictions."""
+    has = {"probabilities": bundle.manifest.target.classes, "interval": bundle.metrics and bundle.metrics.calibration}
+    return [name for name, given in has.items() if given]
+
+
 def beside_predictions(bundle: Bundle) -> Schema:
     """Return what stands beside predictions, by its name."""
-    classes = [str(label) for label in bundle.manifest.target.classes]
-    beside: Schema = {
+    classes = bundle.manifest.target.classes
+    share = {"minimum": 0, "description": OVERFLOW, "anyOf": NUMBER_OR_NULL}
+    limits = {"type": "array", "items": {"anyOf": NUMBER_OR_NULL}, "minItems": 2, "maxItems": 2}
+    members = {"type": "array", "items": {"enum": classes}, "minItems": 1, "uniqueItems": True}
+    included = {
+        "probabilities": closed(dict.fromkeys(map(str, classes), share)),
+        "interval": {"description": "The set of classes.", **members} if classes else {"title": "low, high", **limits},
+    }
+    return {
         "model": {"const": bundle.manifest.model},
         "version": {"type": "integer", "minimum": 1},
         "id": REQUEST_ID,
         "warnings": {"type": "array", "items": {"$ref": reference("Problem")}, "minItems": 1, "maxItems": WARNED},
+        **{name: {"type": "array", "items": included[name]} for name in includes(bundle)},
     }
-    if classes:
-        share = {"minimum": 0, "description": OVERFLOW, "anyOf": NUMBER_OR_NULL}
-        beside["probabilities"] = {"type": "array", "items": closed(dict.fromkeys(classes, share))}
-    return beside
 
 
 def problem_document() -> Schema:

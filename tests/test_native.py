@@ -297,12 +297,12 @@ def test_too_large_body_is_refused(wine_artifacts: Path, tmp_path: Path, chunked
         {"Content-Type": "text/plain"},
         {"Content-Type": "application/x-www-form-urlencoded"},
         {"Content-Type": "multipart/form-data; boundary=x"},
-        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+        {"Content-Type": "application/json", "Content-Encoding": "br"},
     ],
     ids=lambda headers: " ".join(headers.values()),
 )
 def test_media_type_that_is_not_spoken(wine: FlaskClient, bottle: dict[str, Any], headers: dict[str, str]):
-    """Another media type or a compressed body is answered by 415."""
+    """Another media type, or a compression that is not spoken, is answered by 415."""
     refusal(ask(wine, bottle, headers=headers), 415)
 
 
@@ -467,7 +467,7 @@ def test_number_has_no_probabilities(houses: FlaskClient, house: dict[str, Any])
 
 def test_unknown_include_is_refused(wine: FlaskClient, bottle: dict[str, Any]):
     """A word that `include` does not know is answered by 400 with those it knows."""
-    assert "known: probabilities" in refusal(ask(wine, bottle, address="/predict?include=secrets"), 400)["detail"]
+    assert "known are probabilities" in refusal(ask(wine, bottle, address="/predict?include=secrets"), 400)["detail"]
 
 
 # Problems

@@ -1,1 +1,1 @@
-"""The wire formats: each file only translates between one protocol and `Model.predict`."""
+"""The wire formats: a file each, which only translates between a request and `Model.predict`."""

@@ -6,39 +6,46 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Response, current_app, g, request
+from flask import Response
 
-from service.errors import RequestError, TooLargeError
-from service.live import Live
-from service.model import Model, Prediction
-from service.replies import json_body, json_reply
+from service import include
+from service.calls import Answer, Call
+from service.errors import RequestError
+from service.inputs import Inputs
+from service.replies import http_problem
 
-native = Blueprint("native", __name__)
-
-INCLUDES = ("probabilities",)
+NAME = "native"
+PREDICT = ("/predict", "/models/<name>/predict", "/models/<name>/versions/<int:version>/predict")
+PATHS = ()
+"""Its errors are the service's own."""
 
 Reply = Callable[[list[Any], dict[str, Any]], Any]
 
 
-@native.post("/predict")
-@native.post("/models/<name>/predict")
-@native.post("/models/<name>/versions/<int:version>/predict")
-def predict(name: str | None = None, version: int | None = None) -> Response:
+def predict(call: Call) -> Answer:
     """Answer one row or many, given as `instances`, as `features` or as a bare list."""
-    live: Live = current_app.extensions["live"]
-    model = live.get(name or current_app.config["CELLAR"].default_model, version)
-    g.model = model
-    rows, reply = _rows(json_body())
-    _check_count(len(rows))
-    include = _include(model)
-    inputs = model.schema.read(rows)
-    prediction = model.predict(inputs)
-    beside = {"model": model.name, "version": model.version, "id": g.request_id}
-    if include:
-        beside["probabilities"] = _probabilities(model, prediction)
-    if inputs.warnings:
-        beside["warnings"] = msgspec.to_builtins(inputs.warnings)
-    return json_reply(reply(prediction.values.tolist(), beside))
+    asked = include.read(call)
+    inputs, reply = _inputs(call)
+    prediction = call.predict(inputs)
+    beside = {"model": call.model.name, "version": call.model.version, "id": call.id}
+    beside |= include.beside(call, asked, inputs, prediction)
+    return Answer(msgspec.json.encode(reply(prediction.values.tolist(), beside)))
+
+
+def error(status: int, detail: str) -> Response:
+    """Return the problem document of an error."""
+    return http_problem(status, detail)
+
+
+def _inputs(call: Call) -> tuple[Inputs, Reply]:
+    """Return the checked rows of a request and how to dress their answers."""
+    found = call.model.rows.read(call.body(), REPLIES) if call.is_json else None
+    if found and not (found.one and found.key != "features"):
+        bare_records = found.records and not found.key
+        return found.inputs, _bare_records if bare_records else _one if found.one else REPLIES[found.key]
+    rows, dress = _rows(call.json())
+    call.check_count(len(rows))
+    return call.model.schema.read(rows), dress
 
 
 def _rows(body: Any) -> tuple[list[Any], Reply]:
@@ -83,25 +90,5 @@ def _bare_records(answers: list[Any], beside: dict[str, Any]) -> Any:
     return {"predict": answers}
 
 
-def _check_count(count: int) -> None:
-    limit = current_app.config["CELLAR"].max_rows
-    if count > limit:
-        raise TooLargeError(
-            f"the request holds {count} rows, the limit is {limit} (CELLAR_MAX_ROWS): send fewer at once"
-        )
-
-
-def _include(model: Model) -> list[str]:
-    asked = [word for word in request.args.get("include", "").split(",") if word]
-    for word in asked:
-        if word not in INCLUDES:
-            raise RequestError(f"include={word[:40]!r} is not known; known: {', '.join(INCLUDES)}")
-    if "probabilities" in asked and not model.classes:
-        raise RequestError(f"{model.name} predicts a number and has no probabilities")
-    return asked
-
-
-def _probabilities(model: Model, prediction: Prediction) -> list[dict[str, float]]:
-    assert prediction.probabilities is not None
-    names = [str(label) for label in model.classes]
-    return [dict(zip(names, row, strict=True)) for row in prediction.probabilities.tolist()]
+REPLIES: dict[str, Reply] = {"instances": _instances, "features": _many, "": _bare}
+"""How answers are dressed, by the key of the rows."""

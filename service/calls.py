@@ -1,0 +1,196 @@
+"""One request for predictions as a dialect sees it, and its answer: free of the web framework that stands around."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from service.config import Config
+from service.errors import DeadlineError, MediaTypeError, RequestError, TooLargeError
+from service.inputs import Inputs
+from service.model import Model, Prediction
+
+JSON = "application/json"
+BEGUN, FACTS, BODY = "cellar.begun", "cellar.facts", "cellar.body"
+"""Where the WSGI environ keeps when a request began, what is known of it, and its body once it was read."""
+
+
+class Facts(msgspec.Struct, omit_defaults=True):
+    """What is told of one request: its JSON is the line in the log, the metrics count it."""
+
+    at: datetime
+    id: str
+    method: str
+    path: str
+    status: int = 0
+    ms: float = 0.0
+    model_ms: float = 0.0
+    route: str = ""
+    model: str = ""
+    version: int = 0
+    rows: int = 0
+    error: str = ""
+    trace: str = ""
+    body: str = ""
+
+
+class Answer:
+    """A dialect's reply with status 200: `body` is whole, or the pieces of `length` bytes."""
+
+    def __init__(
+        self,
+        body: bytes | Iterable[bytes],
+        media: str = JSON,
+        headers: Sequence[tuple[str, str]] = (),
+        length: int | None = None,
+    ) -> None:
+        self.body, self.media, self.headers = body, media, headers
+        self.length = len(body) if isinstance(body, bytes) else length
+
+
+class Call:
+    """A request for predictions: which model is asked, and what was sent."""
+
+    def __init__(self, environ: dict[str, Any], config: Config, model: Model) -> None:
+        self.environ, self.config, self.model = environ, config, model
+        self.facts: Facts = environ[FACTS]
+        self.id = self.facts.id
+        self.facts.model, self.facts.version = model.name, model.version
+        self.deadline = environ[BEGUN] + config.deadline
+
+    def header(self, name: str) -> str:
+        """Return a header of the request, "" where it has none."""
+        value: str = self.environ.get("HTTP_" + name.upper().replace("-", "_"), "")
+        return value
+
+    @cached_property
+    def media(self) -> str:
+        """The body's media type in lower case without its parameters, "" where none was named."""
+        named: str = self.environ.get("CONTENT_TYPE") or ""
+        return named.partition(";")[0].strip().lower()
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the body is JSON, or of a type that the client forgot to name."""
+        return self.media in ("", JSON) or self.media.endswith("+json")
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The query's parameters; RequestError where one is repeated."""
+        text = self.environ.get("QUERY_STRING")
+        if not text:
+            return {}
+        pairs = parse_qsl(text, keep_blank_values=True)
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise RequestError("the query names a parameter twice: name it once")
+        return found
+
+    def body(self) -> bytes:
+        """Return the whole body, uncompressed; TooLargeError beyond CELLAR_MAX_BODY bytes."""
+        if BODY not in self.environ:
+            self.environ[BODY] = read_body(self.environ, self.config.max_body)
+        body: bytes = self.environ[BODY]
+        return body
+
+    def json(self) -> Any:
+        """Return the body's JSON, whatever client forgot to name its type; RequestError if it is none."""
+        if not self.is_json:
+            raise MediaTypeError(f"the body is {self.media[:80]}; send JSON with the header 'Content-Type: {JSON}'")
+        return decode(self.body())
+
+    def check_count(self, count: int) -> None:
+        """Raise TooLargeError if a request may not hold so many rows."""
+        if count > self.config.max_rows:
+            raise TooLargeError(
+                f"the request holds {count} rows, the limit is {self.config.max_rows} (CELLAR_MAX_ROWS): "
+                "send fewer at once"
+            )
+
+    def predict(self, inputs: Inputs) -> Prediction:
+        """Return the model's prediction and take note of it; DeadlineError if it came too late."""
+        self.check_count(len(inputs))
+        start = time.perf_counter()
+        prediction = self.model.predict(inputs, self.check_time)
+        self.facts.rows += len(inputs)
+        self.facts.model_ms += (time.perf_counter() - start) * 1000
+        return prediction
+
+    def check_time(self) -> None:
+        """Raise DeadlineError if the request takes longer than CELLAR_DEADLINE."""
+        if time.perf_counter() > self.deadline:
+            raise DeadlineError(
+                f"the request took longer than {self.config.deadline:g} s (CELLAR_DEADLINE): send fewer rows at once"
+            )
+
+
+def decode(body: bytes) -> Any:
+    """Return the JSON of a body, or raise RequestError saying what is wrong with it."""
+    if not body:
+        raise RequestError('the body is empty: send JSON such as {"instances": [...]}')
+    try:
+        return msgspec.json.decode(body)
+    except RecursionError as error:
+        raise RequestError("the body nests too deeply") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestError(f"the body is not JSON: {error}") from error
+
+
+def read_body(environ: dict[str, Any], limit: int) -> bytes:
+    """Return the body of a request, gzip or deflate undone; TooLargeError beyond `limit` bytes, counted after that."""
+    encoding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    if encoding in ("", "identity"):
+        return _read(environ, limit)
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise MediaTypeError(f"the Content-Encoding {encoding[:40]!r} is not spoken: send the body plain or as gzip")
+    packed = _read(environ, limit)
+    try:
+        return _unpack(packed, encoding, limit)
+    except zlib.error as error:
+        raise RequestError(f"the body is not {encoding}: {error}") from error
+
+
+def too_large(limit: int) -> TooLargeError:
+    """Return the error that names the limit of a body."""
+    return TooLargeError(f"the body is larger than {limit} bytes (CELLAR_MAX_BODY): send fewer rows at once")
+
+
+def _read(environ: dict[str, Any], limit: int) -> bytes:
+    stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
+    if length:
+        if not length.isdecimal():
+            raise RequestError("the header Content-Length is no number")
+        if int(length) > limit:
+            raise too_large(limit)
+        body: bytes = stream.read(int(length))
+        if len(body) < int(length):
+            raise RequestError(f"the body ended after {len(body)} of {int(length)} bytes")
+        return body
+    if "HTTP_TRANSFER_ENCODING" not in environ and not environ.get("wsgi.input_terminated"):
+        return b""
+    body = stream.read(limit + 1)
+    if len(body) > limit:
+        raise too_large(limit)
+    return body
+
+
+def _unpack(packed: bytes, encoding: str, limit: int) -> bytes:
+    # A "deflate" is a zlib stream by the standard, and a bare one by habit; gzip may hold several members.
+    window = 47 if encoding != "deflate" or packed[:1] == b"\x78" else -15
+    body = b""
+    while packed:
+        unpacker = zlib.decompressobj(window)
+        body += unpacker.decompress(packed, limit + 1 - len(body))
+        if len(body) > limit:
+            raise too_large(limit)
+        if not unpacker.eof:
+            raise RequestError(f"the body is not whole: its {encoding} ends early")
+        packed = unpacker.unused_data
+    return body

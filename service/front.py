@@ -1,0 +1,229 @@
+"""The layer in front of Flask: it names, limits, times, counts and logs every request, and answers the plain ones.
+
+Flask's own cycle costs several times what a prediction does. So a well-formed prediction is answered here, by the
+same function of its dialect; whatever is anything else, or goes wrong, is handed on to the application with all that
+was read, and the application says what is wrong.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import msgspec
+from flask import Response
+
+from service.calls import BEGUN, BODY, FACTS, JSON, Answer, Call, Facts
+from service.config import Config
+from service.errors import OverloadError, UnauthorizedError
+from service.live import Live
+from service.metrics import Metrics
+
+REFUSED = "cellar.refused"
+"""Where the WSGI environ keeps an error that the application has to answer with, before anything else."""
+
+OPEN = re.compile(r"/health/\w+|/v2/health/\w+|/ping|/health")
+ID = re.compile(r"[\x21-\x7e]{1,128}")
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+VALUES_SHOWN = 10_000
+SMALL = 1 << 20
+"""Bytes up to which the application's reply is put together before it is sent."""
+
+Environ = dict[str, Any]
+Reply = Iterable[bytes]
+
+
+class Dialect(Protocol):
+    """What a module in `dialects/` offers."""
+
+    @property
+    def NAME(self) -> str:
+        """What metrics and log call it."""
+
+    @property
+    def PREDICT(self) -> tuple[str, ...]:
+        """Where it is asked for predictions, as Flask writes routes."""
+
+    @property
+    def PATHS(self) -> tuple[str, ...]:
+        """What paths begin with whose errors it tells in a shape of its own."""
+
+    def predict(self, call: Call) -> Answer:
+        """Answer one request."""
+
+    def error(self, status: int, detail: str) -> Response:
+        """Tell an error."""
+
+
+class Front:
+    """A WSGI application around another."""
+
+    def __init__(self, inner: Any, dialects: Iterable[Dialect], live: Live, config: Config, metrics: Metrics) -> None:
+        self.inner, self.live, self.config, self.metrics = inner, live, config, metrics
+        self.lane = {
+            rule.replace("<name>", name): (dialect, name)
+            for dialect in dialects
+            for rule in dialect.PREDICT
+            for name in (live.champions if "<name>" in rule else [config.default_model])
+            if "<int:" not in rule
+        }
+        self.slots = threading.Semaphore(config.max_inflight)
+        self.token = config.read_token.encode()
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Reply:
+        """Answer one request."""
+        environ[BEGUN] = time.perf_counter()
+        facts = environ[FACTS] = _facts(environ)
+        free = self.slots.acquire(blocking=False)
+        self.metrics.inflight.inc()
+        reply: Reply
+        try:
+            if not free:
+                environ[REFUSED] = OverloadError("more requests are being answered than CELLAR_MAX_INFLIGHT: try again")
+            elif self.token and not self._may_read(environ):
+                environ[REFUSED] = UnauthorizedError("reading needs the token: send 'Authorization: Bearer <token>'")
+            answer = self._answer(environ)
+            if answer is None:
+                reply = self._hand_on(environ, start_response)
+            else:
+                facts.status = 200
+                length = ("Content-Length", str(answer.length))
+                start_response("200 OK", [("Content-Type", answer.media), length, *answer.headers, *_headers(environ)])
+                reply = [answer.body] if isinstance(answer.body, bytes) else answer.body
+        except BaseException:
+            self._end(environ, free)
+            raise
+        if isinstance(reply, list):
+            self._end(environ, free)
+            return reply
+        return Ending(reply, lambda: self._end(environ, free))
+
+    def _answer(self, environ: Environ) -> Answer | None:
+        """Answer a plain prediction; None is for the application to answer."""
+        dialect, name = self.lane.get(environ["PATH_INFO"], NOBODY)
+        if dialect is None or environ["REQUEST_METHOD"] != "POST" or not self._is_plain(environ):
+            return None
+        environ[FACTS].route = dialect.NAME
+        try:
+            call = Call(environ, self.config, self.live.get(name))
+            call.body()
+            answer: Answer = dialect.predict(call)
+        except Exception:  # whatever it is, the application tells it, from the same body
+            return None
+        return answer
+
+    def _is_plain(self, environ: Environ) -> bool:
+        length = environ.get("CONTENT_LENGTH") or ""
+        media = environ.get("CONTENT_TYPE") or JSON
+        return (
+            REFUSED not in environ
+            and (media == JSON or "HTTP_INFERENCE_HEADER_CONTENT_LENGTH" in environ)
+            and "HTTP_CONTENT_ENCODING" not in environ
+            and length.isdecimal()
+            and int(length) <= self.config.max_body
+        )
+
+    def _hand_on(self, environ: Environ, start_response: Callable[..., Any]) -> Reply:
+        """Return the application's reply, whole unless it is long."""
+        small = False
+
+        def started(status: str, headers: list[tuple[str, str]], error: Any = None) -> Any:
+            nonlocal small
+            environ[FACTS].status = int(status[:3])
+            lengths = [int(value) for name, value in headers if name.lower() == "content-length"]
+            small = bool(lengths) and lengths[0] <= SMALL
+            return start_response(status, headers + _headers(environ), error)
+
+        reply: Reply = self.inner(environ, started)
+        if not small:
+            return reply
+        try:
+            return [b"".join(reply)]
+        finally:
+            _close(reply)
+
+    def _end(self, environ: Environ, free: bool) -> None:
+        facts = environ[FACTS]
+        if free:
+            self.slots.release()
+        facts.ms = round((time.perf_counter() - environ[BEGUN]) * 1000, 3)
+        self.metrics.inflight.dec()
+        self.metrics.count(facts)
+        if self.config.log == "values" and BODY in environ:
+            facts.body = environ[BODY][:VALUES_SHOWN].decode("utf-8", "replace")
+        if self.config.log != "errors" or facts.status >= 500:
+            with suppress(OSError):  # a log that nobody takes must not cost an answer
+                os.write(1, msgspec.json.encode(facts) + b"\n")
+
+    def _may_read(self, environ: Environ) -> bool:
+        if OPEN.fullmatch(environ["PATH_INFO"]):
+            return True
+        scheme, _, given = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        if scheme.lower() == "basic":  # what a browser asks a person for, under any name
+            try:
+                given = base64.b64decode(given).decode("latin-1").partition(":")[2]
+            except (binascii.Error, ValueError):
+                return False
+        return scheme.lower() in ("bearer", "basic") and hmac.compare_digest(given.encode(), self.token)
+
+
+NOBODY: tuple[Any, str] = (None, "")
+
+
+class Ending:
+    """A reply in pieces that tells when it ends: with its last piece, or when the server gives it up."""
+
+    def __init__(self, pieces: Reply, end: Callable[[], None]) -> None:
+        self._pieces, self._end = pieces, end
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._pieces
+        self.close()
+
+    def close(self) -> None:
+        """End the reply, once."""
+        end, self._end = self._end, lambda: None
+        _close(self._pieces)
+        end()
+
+
+def _close(reply: Reply) -> None:
+    close = getattr(reply, "close", None)
+    if close:
+        close()
+
+
+def _facts(environ: Environ) -> Facts:
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    name = given if given and ID.fullmatch(given) else os.urandom(16).hex()
+    trace = environ.get("HTTP_TRACEPARENT", "")
+    return Facts(
+        datetime.now(UTC),
+        name,
+        environ["REQUEST_METHOD"],
+        environ["PATH_INFO"][:200],
+        trace=trace if trace and TRACEPARENT.fullmatch(trace) else "",
+    )
+
+
+def _headers(environ: Environ) -> list[tuple[str, str]]:
+    facts, total = environ[FACTS], (time.perf_counter() - environ[BEGUN]) * 1000
+    headers = [
+        ("X-Request-Id", facts.id),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Server-Timing", f"model;dur={facts.model_ms:.3f}, total;dur={total:.3f}"),
+    ]
+    if facts.model:
+        headers += [("X-Model", facts.model), ("X-Model-Version", str(facts.version))]
+    if facts.trace:
+        headers.append(("traceparent", facts.trace))
+    return headers

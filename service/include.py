@@ -1,0 +1,92 @@
+"""What a reply holds beside its predictions, as the query asked for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from service import calibration
+from service.bundle import Calibration
+from service.calls import Call
+from service.errors import RequestError, meant
+from service.inputs import Inputs
+from service.model import Model, Prediction
+
+INCLUDES = ("probabilities", "interval")
+PARAMETERS = ("include", "coverage")
+COVERAGE = 0.9
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What was asked for, checked against what the model can give."""
+
+    include: tuple[str, ...] = ()
+    coverage: float = COVERAGE
+
+
+NOTHING = Asked()
+
+
+def read(call: Call) -> Asked:
+    """Return what the query asks for, or raise RequestError at what is unknown or cannot be given."""
+    if not call.query:
+        return NOTHING
+    for name in call.query:
+        if name not in PARAMETERS:
+            near = meant(name, PARAMETERS, f"known are {', '.join(PARAMETERS)}")
+            raise RequestError(f"the query's parameter {name[:40]!r} is not known; {near}")
+    include = tuple(call.query["include"].split(",")) if "include" in call.query else ()
+    for word in include:
+        if word not in INCLUDES:
+            near = meant(word, INCLUDES, f"known are {', '.join(INCLUDES)}")
+            raise RequestError(f"include={word[:40]!r} is not known; {near}")
+    if "probabilities" in include and not call.model.classes:
+        raise RequestError(f"{call.model.name} predicts a number and has no probabilities")
+    coverage = _coverage(call.query["coverage"]) if "coverage" in call.query else COVERAGE
+    if "interval" in include or "coverage" in call.query:
+        calibration.threshold(measured(call.model), coverage)  # what cannot be promised is refused before any work
+    return Asked(include, coverage)
+
+
+def beside(call: Call, asked: Asked, inputs: Inputs, prediction: Prediction) -> dict[str, Any]:
+    """Return the parts of a reply that stand beside its predictions."""
+    parts: dict[str, Any] = {}
+    if "probabilities" in asked.include:
+        parts["probabilities"] = probabilities(call.model, prediction)
+    if "interval" in asked.include:
+        parts["interval"] = interval(call.model, prediction, asked.coverage)
+    if inputs.warnings:
+        parts["warnings"] = inputs.warnings
+    return parts
+
+
+def probabilities(model: Model, prediction: Prediction) -> list[dict[str, float]]:
+    """Return for each row the probability of each class by its name."""
+    assert prediction.probabilities is not None
+    names = [str(label) for label in model.classes]
+    return [dict(zip(names, row, strict=True)) for row in prediction.probabilities.tolist()]
+
+
+def interval(model: Model, prediction: Prediction, coverage: float) -> list[list[Any]]:
+    """Return for each row the conformal interval `[low, high]` of a number, or the set of classes."""
+    if model.classes:
+        assert prediction.probabilities is not None
+        return calibration.sets(prediction.probabilities, model.classes, measured(model), coverage)
+    limits: list[list[Any]] = calibration.interval(prediction.values, measured(model), coverage).tolist()
+    return limits
+
+
+def measured(model: Model) -> Calibration:
+    """Return the model's calibration, or raise RequestError if its evaluation made none."""
+    found = model.bundle.metrics and model.bundle.metrics.calibration
+    if not found:
+        raise RequestError(f"{model.name} version {model.version} was not calibrated: run 03_evaluate on more rows")
+    return found
+
+
+def _coverage(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise RequestError(f"coverage must be a number between 0 and 1, got {text[:40]!r}") from None

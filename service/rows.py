@@ -1,0 +1,130 @@
+"""Rows in JSON straight into a model's tensors, as fast as that can be done; whatever is odd is left to `Schema`."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Container, Sequence
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import simdjson
+
+from service.errors import CellarError
+from service.inputs import Inputs, Schema
+
+BEGINNING = re.compile(rb'\s*(?:\{\s*"([a-z_]{1,32})"\s*:\s*)?\[\s*([\[{"0-9tfn-])')
+"""The key of an object's rows, none where they stand bare, and how the first of them begins."""
+
+SMALL = 1 << 20
+"""Bytes of a body up to which a parser is kept for the next: it keeps its largest document's memory."""
+
+TYPES: dict[str, Any] = {"number": float, "category": str, "boolean": bool}
+
+
+class Body(msgspec.Struct, frozen=True):
+    """What a body held: the key of its rows ("" for none), how they were written, and the rows."""
+
+    key: str
+    one: bool
+    records: bool
+    inputs: Inputs
+
+
+class _Local(threading.local):
+    def __init__(self) -> None:
+        self.parser = simdjson.Parser()
+
+
+_local = _Local()
+
+
+class RowReader:
+    """Reads bodies such as `{"instances": [[13.2, …]]}` or `[{"alcohol": 13.2, …}]` for one model."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        kinds = [feature.kind for feature in schema.features]
+        self._only_numbers = set(kinds) == {"number"}
+        self._known = set(kinds) <= set(TYPES)  # a date is text that has to be read first
+        self._types = [TYPES[f.kind] | None if f.nullable else TYPES[f.kind] for f in schema.features if self._known]
+        self._numbers = _taking([at for at, kind in enumerate(kinds) if kind != "category"])
+        self._categories = _taking([at for at, kind in enumerate(kinds) if kind == "category"])
+        self._decoders: dict[tuple[str, bytes], Callable[[bytes], Any]] = {}
+
+    def read(self, body: bytes, keys: Container[str]) -> Body | None:
+        """Return the checked rows under one of `keys` ("" for bare rows), or None if `Schema` has to look at them."""
+        begins = BEGINNING.match(body)
+        if not begins or not self._known:
+            return None
+        key, first = (begins[1] or b"").decode(), begins[2]
+        if key not in keys:
+            return None
+        one = first not in b"[{"
+        try:
+            if self._only_numbers and first == b"[":
+                inputs = self._read_buffer(body, key)
+            else:
+                inputs = self._read_typed(body, key, b"" if one else first)
+        except (ValueError, TypeError, RuntimeError, MemoryError, RecursionError, CellarError):
+            return None
+        return Body(key, one, first == b"{", inputs) if inputs else None
+
+    def _read_buffer(self, body: bytes, key: str) -> Inputs | None:
+        parser = _local.parser if len(body) <= SMALL else simdjson.Parser()
+        document: Any = parser.parse(body)
+        if key and len(document) != 1:
+            return None
+        rows = document[key] if key else document
+        width, count = len(self.schema.names), len(rows)
+        # A value inside a row that is a list itself would be flattened into its neighbours.
+        if body.count(b"[") != count + 1 or not all(len(row) == width for row in rows):
+            return None
+        values = np.frombuffer(rows.as_buffer(of_type="d"), dtype=np.float64).reshape(count, width)
+        return self._checked(values, np.empty((count, 0), dtype=object))
+
+    def _read_typed(self, body: bytes, key: str, first: bytes) -> Inputs | None:
+        if (key, first) not in self._decoders:
+            self._decoders[key, first] = self._decoder(key, first)
+        rows = self._decoders[key, first](body)
+        if first == b"{":
+            rows = [msgspec.structs.astuple(row) for row in rows]
+        values = np.array([self._numbers(row) for row in rows], dtype=np.float64).reshape(len(rows), -1)
+        texts = np.empty((len(rows), len(self.schema.categories)), dtype=object)
+        if self.schema.categories:
+            texts[:] = [[text or "" for text in self._categories(row)] for row in rows]
+            if any("" in texts[:, at] for at, f in enumerate(self.schema.categories) if not f.nullable):
+                return None
+        return self._checked(values, texts)
+
+    def _checked(self, values: npt.NDArray[np.float64], texts: npt.NDArray[np.object_]) -> Inputs | None:
+        with np.errstate(over="ignore"):
+            numbers = values.astype(np.float32)
+        # What is missing came as null, which was taken only where that is allowed.
+        return None if np.isinf(numbers).any() else self.schema.inputs(numbers, texts)
+
+    def _decoder(self, key: str, first: bytes) -> Callable[[bytes], Any]:
+        """Return what decodes the rows below a key, or bare ones, to tuples or to records, and takes nothing else."""
+        row: Any = tuple[tuple(self._types)]  # type: ignore[misc]
+        if first == b"{":
+            names = [f"f{at}" for at in range(len(self._types))]
+            fields = list(zip(names, self._types, strict=True))
+            renamed = dict(zip(names, self.schema.names, strict=True))
+            row = msgspec.defstruct("Row", fields, rename=renamed, forbid_unknown_fields=True, gc=False)
+        kind: Any = list[row] if first else row
+        if not key:
+            bare = msgspec.json.Decoder(kind).decode
+            return bare if first else lambda body: [bare(body)]
+        whole = msgspec.defstruct("Whole", [("rows", kind)], rename={"rows": key}, forbid_unknown_fields=True)
+        decode: Callable[[bytes], Any] = msgspec.json.Decoder(whole).decode
+        return (lambda body: decode(body).rows) if first else (lambda body: [decode(body).rows])
+
+
+def _taking(places: list[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """Return what takes the values at `places` from a row."""
+    if len(places) < 2:
+        return lambda row: [row[at] for at in places]
+    return itemgetter(*places)
