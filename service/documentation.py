@@ -45,5 +45,6 @@ def docs_file(file: str) -> Response:
 def _files() -> Path:
     # The package is found and not imported: it would make a blueprint whose page needs scripts inside the page.
     spec = find_spec("flask_swagger_ui")
-    assert spec and spec.submodule_search_locations
-    return Path(spec.submodule_search_locations[0]) / "dist"
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "dist"

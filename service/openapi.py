@@ -10,7 +10,6 @@ from service import schemas
 from service.bundle import Bundle, Data, Feature, Metric, Target
 from service.calibration import most
 from service.config import Config
-from service.errors import Problem
 from service.include import COVERAGE
 from service.registry import Event
 from service.schemas import Schema, closed, plain
@@ -33,6 +32,9 @@ WHEN = {
 ALWAYS = (401, 500, 503)
 """What every operation but those of health may be answered with."""
 
+SECURITY: list[dict[str, list[str]]] = [{"token": []}, {"password": []}]
+"""Either of them will do."""
+
 PROBLEM = "ProblemDocument"
 
 
@@ -43,7 +45,7 @@ def document(bundles: Sequence[Bundle], config: Config) -> Schema:
         paths |= _model_paths(bundle)
         if bundle.manifest.model == config.default_model:
             paths["/predict"] = {"post": _predict(bundle, "predict", "by the default model")}
-    return {
+    made = {
         "openapi": "3.1.0",
         "info": {
             "title": "Cellar",
@@ -51,11 +53,22 @@ def document(bundles: Sequence[Bundle], config: Config) -> Schema:
             "description": "Models made by notebooks. Each has its own fields, units and example here.",
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": "service"}, *(_tag(bundle) for bundle in bundles)],
-        "security": [{"token": []}] if config.read_token else [{}, {"token": []}],
+        "tags": [*(_tag(bundle) for bundle in bundles), {"name": "service"}],
+        "security": SECURITY,
         "paths": paths,
         "components": _components(bundles, config),
     }
+    return made if config.read_token else _without_token(made)
+
+
+def _without_token(made: Schema) -> Schema:
+    """Take out of a document what is so only where a token is asked for."""
+    del made["security"], made["components"]["securitySchemes"], made["components"]["responses"]["401"]
+    for methods in made["paths"].values():
+        for operation in methods.values():
+            operation.pop("security", None)
+            operation["responses"].pop("401", None)
+    return made
 
 
 def _tag(bundle: Bundle) -> Schema:
@@ -141,8 +154,11 @@ def _parameters(bundle: Bundle) -> list[Schema]:
     parameters = [_query("include", "What is answered beside the predictions.", asked, explode=False)] if found else []
     calibration = bundle.metrics and bundle.metrics.calibration
     if calibration:
-        limits = {"exclusiveMinimum": 0, "maximum": most(calibration.rows), "default": COVERAGE}
-        told = f"How often an interval has to hold the truth; {calibration.rows} calibration rows promise no more."
+        limits = {"exclusiveMinimum": 0, "maximum": most(calibration.rows), "examples": [COVERAGE]}
+        told = (
+            f"How often an interval has to hold the truth, {COVERAGE} if it is not said; "
+            f"{calibration.rows} calibration rows promise {most(calibration.rows):.4g} at most."
+        )
         parameters.append(_query("coverage", told, {"type": "number", **limits}))
     return parameters
 
@@ -211,7 +227,10 @@ def _components(bundles: Sequence[Bundle], config: Config) -> Schema:
             "X-Model": _header({"type": "string"}),
             "X-Model-Version": _header({"type": "integer", "minimum": 1}),
         },
-        "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        "securitySchemes": {
+            "token": {"type": "http", "scheme": "bearer"},
+            "password": {"type": "http", "scheme": "basic", "description": "The token as password of any name."},
+        },
     }
 
 
@@ -228,7 +247,8 @@ def _refusal(status: int, when: str) -> Schema:
 
 def _schemas(bundles: Iterable[Bundle], config: Config) -> Schema:
     made = {
-        **schemas.of_structs(Problem, Feature, Target, Data, Metric, Event),
+        "Problem": schemas.problem(),
+        **schemas.of_structs(Feature, Target, Data, Metric, Event),
         PROBLEM: schemas.problem_document(),
         "Description": _description(),
     }

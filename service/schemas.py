@@ -10,7 +10,7 @@ import msgspec
 
 from service import dates
 from service.bundle import Bundle, Feature
-from service.errors import SHOWN, Problem
+from service.errors import SHOWN
 from service.inputs import WARNED
 
 Schema = dict[str, Any]
@@ -21,7 +21,12 @@ LARGEST = 340282356779733642748073463979561713663
 NAMED = 20
 """How many categories a description names."""
 
-REQUEST_ID: Schema = {"type": "string", "pattern": "^[!-~]{1,128}$", "description": "names the request in the log"}
+REQUEST_ID: Schema = {
+    "type": "string",
+    "pattern": "^[!-~]{1,128}$",
+    "description": "Names the request in the log.",
+    "examples": ["0d1c2f3a4b5c6d7e8f90a1b2c3d4e5f6"],
+}
 
 
 def feature(given: Feature) -> Schema:
@@ -29,7 +34,9 @@ def feature(given: Feature) -> Schema:
     schema = {"title": given.name, **KINDS[given.kind](given)}
     if given.nullable:
         schema["type"] = [schema["type"], "null"]
-    schema["description"] = _told(given)
+    told = _told(given)
+    if told:
+        schema["description"] = told
     if given.unit:
         schema["x-unit"] = given.unit
     if given.min is not None:
@@ -128,21 +135,24 @@ def beside_predictions(bundle: Bundle) -> Schema:
 
 def problem_document() -> Schema:
     """Return what an error is answered with."""
-    texts = dict.fromkeys(("title", "detail"), {"type": "string", "minLength": 1})
+    text = {"type": "string", "minLength": 1}
     status = {"type": "integer", "minimum": 400, "maximum": 599}
     errors = {"type": "array", "items": {"$ref": reference("Problem")}, "minItems": 1, "maxItems": SHOWN}
-    fields = {"type": {"const": "about:blank"}, **texts, "status": status, "id": REQUEST_ID}
+    fields = {"type": {"const": "about:blank"}, "title": text, "detail": text, "status": status, "id": REQUEST_ID}
     return {"description": "A problem as RFC 9457 has it.", **closed({**fields, "errors": errors}, tuple(fields))}
+
+
+def problem() -> Schema:
+    """Return what is told of one value."""
+    row, text = {"type": "integer", "minimum": 0}, {"type": "string"}
+    value = {"type": ["string", "number", "boolean"], "description": "What was sent, where it is short."}
+    return closed({"reason": text, "row": row, "field": text, "value": value}, ("reason",))
 
 
 def of_structs(*kinds: type[msgspec.Struct]) -> dict[str, Schema]:
     """Return {name: schema} of documents as the service writes them: whole, and with nothing else in them."""
     _, components = msgspec.json.schema_components(kinds, ref_template=reference("{name}"))
-    for schema in components.values():
-        if schema["title"] != Problem.__name__:
-            schema["required"] = list(schema["properties"])
-        schema["additionalProperties"] = False
-    return components
+    return {name: schema | closed(schema["properties"]) for name, schema in components.items()}
 
 
 def closed(properties: Schema, required: Sequence[str] | None = None) -> Schema:
@@ -178,7 +188,8 @@ def _boolean(given: Feature) -> Schema:
 
 
 def _date(given: Feature) -> Schema:
-    return {"type": "string", "pattern": f"^{dates.PATTERN}$"}
+    # Python's $ alone would also stand before a last line's end.
+    return {"type": "string", "pattern": rf"^{dates.PATTERN}(?!\n)$"}
 
 
 KINDS: dict[str, Callable[[Feature], Schema]] = {
