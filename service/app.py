@@ -14,8 +14,8 @@ from service.calls import FACTS, Answer, Call
 from service.catalogue import catalogue
 from service.dialects import native
 from service.documentation import documentation
+from service.edge import REFUSED, Dialect, Edge
 from service.errors import CellarError, OverloadError, UnauthorizedError
-from service.front import REFUSED, Dialect, Front
 from service.live import Live
 from service.metrics import MEDIA, Metrics
 from service.registry import Registry
@@ -35,6 +35,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     live = app.extensions["live"] = Live(Registry(given.artifacts))
     live.load()
     metrics = Metrics()
+    metrics.tell_versions(live)
     app.before_request(_begin)
     app.after_request(_finish)
     app.register_blueprint(catalogue)
@@ -45,7 +46,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.register_error_handler(CellarError, _cellar_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
-    app.wsgi_app = Front(app.wsgi_app, DIALECTS, live, given, metrics)  # type: ignore[method-assign]
+    app.wsgi_app = Edge(app.wsgi_app, DIALECTS, live, given, metrics)  # type: ignore[method-assign]
     return app
 
 

@@ -6,7 +6,6 @@ import time
 import zlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -61,16 +60,19 @@ class Call:
     def __init__(self, environ: dict[str, Any], config: Config, model: Model) -> None:
         self.environ, self.config, self.model = environ, config, model
         self.facts: Facts = environ[FACTS]
-        self.id = self.facts.id
         self.facts.model, self.facts.version = model.name, model.version
-        self.deadline = environ[BEGUN] + config.deadline
+
+    @property
+    def id(self) -> str:
+        """The request's id: the client's own, or ours."""
+        return self.facts.id
 
     def header(self, name: str) -> str:
         """Return a header of the request, "" where it has none."""
         value: str = self.environ.get("HTTP_" + name.upper().replace("-", "_"), "")
         return value
 
-    @cached_property
+    @property
     def media(self) -> str:
         """The body's media type in lower case without its parameters, "" where none was named."""
         named: str = self.environ.get("CONTENT_TYPE") or ""
@@ -79,9 +81,10 @@ class Call:
     @property
     def is_json(self) -> bool:
         """Whether the body is JSON, or of a type that the client forgot to name."""
-        return self.media in ("", JSON) or self.media.endswith("+json")
+        media = self.media
+        return media in ("", JSON) or media.endswith("+json")
 
-    @cached_property
+    @property
     def query(self) -> dict[str, str]:
         """The query's parameters; RequestError where one is repeated."""
         text = self.environ.get("QUERY_STRING")
@@ -125,7 +128,7 @@ class Call:
 
     def check_time(self) -> None:
         """Raise DeadlineError if the request takes longer than CELLAR_DEADLINE."""
-        if time.perf_counter() > self.deadline:
+        if time.perf_counter() > self.environ[BEGUN] + self.config.deadline:
             raise DeadlineError(
                 f"the request took longer than {self.config.deadline:g} s (CELLAR_DEADLINE): send fewer rows at once"
             )

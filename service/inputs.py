@@ -48,8 +48,8 @@ class Schema:
         self.categories = [feature for feature in features if feature.kind == "category"]
         self._known = frozenset(self.names)
         self._seen = {feature.name: frozenset(feature.categories) for feature in self.categories}
-        self._low = np.array([limit(feature.min, -np.inf) for feature in self.numbers], dtype=np.float32)
-        self._high = np.array([limit(feature.max, np.inf) for feature in self.numbers], dtype=np.float32)
+        self.low = np.array([limit(feature.min, -np.inf) for feature in self.numbers], dtype=np.float32)
+        self.high = np.array([limit(feature.max, np.inf) for feature in self.numbers], dtype=np.float32)
 
     def read(self, rows: Sequence[Any], ignore_extra: bool = False) -> Inputs:
         """Return rows given as records (dicts) or as lists in feature order; raise InputError with every problem."""
@@ -120,7 +120,7 @@ class Schema:
         return f"; {meant(name, self.names, f'the features are {_listed(self.names)}')}"
 
     def _warnings(self, numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_]) -> list[Problem]:
-        outside = (numbers < self._low) | (numbers > self._high)
+        outside = (numbers < self.low) | (numbers > self.high)
         places = np.argwhere(outside)[:WARNED] if outside.any() else ()
         found = [_outside(self.numbers[column], int(row), numbers[row, column]) for row, column in places]
         for index, feature in enumerate(self.categories):

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from service.calls import Facts
+from service.live import Live
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 MEDIA = "text/plain; version=0.0.4; charset=utf-8"
@@ -22,8 +23,13 @@ class Metrics:
         forget_the_dead()
         self.registry = CollectorRegistry()
         made = self.registry
-        self.requests = Counter("cellar_requests", "Requests answered", ["route", "model", "status"], registry=made)
-        self.seconds = Histogram("cellar_request_seconds", "Time to answer", ["route"], buckets=SECONDS, registry=made)
+        self.seconds = Histogram(
+            "cellar_request_seconds",
+            "Requests and the time to answer",
+            ["route", "model", "status"],
+            buckets=SECONDS,
+            registry=made,
+        )
         self.rows = Counter("cellar_rows", "Rows predicted", ["model", "version"], registry=made)
         self.errors = Counter("cellar_errors", "Requests refused or failed", ["kind"], registry=made)
         self.reloads = Counter("cellar_reloads", "Versions loaded or refused", ["model", "outcome"], registry=made)
@@ -32,22 +38,26 @@ class Metrics:
         self.version = Gauge(
             "cellar_model_version", "Version served", ["model"], multiprocess_mode="livemostrecent", registry=made
         )
-        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._series: dict[tuple[str, str, int], Histogram] = {}
         self._row_counters: dict[tuple[str, int], Counter] = {}
 
     def count(self, facts: Facts) -> None:
         """Count one request that was answered."""
-        key = (facts.route, facts.model, facts.status)
-        if key not in self._known:
-            requests = self.requests.labels(facts.route, facts.model, str(facts.status))
-            self._known[key] = requests, self.seconds.labels(facts.route)
-        requests, seconds = self._known[key]
-        requests.inc()
-        seconds.observe(facts.ms / 1000)
+        series = self._series.get((facts.route, facts.model, facts.status)) or self._series_of(facts)
+        series.observe(facts.ms / 1000)
         if facts.rows:
-            self._rows_of(facts.model, facts.version).inc(facts.rows)
+            rows = self._row_counters.get((facts.model, facts.version)) or self._rows_of(facts)
+            rows.inc(facts.rows)
         if facts.error:
             self.errors.labels(facts.error).inc()
+
+    def tell_versions(self, live: Live) -> None:
+        """Tell which versions are served, and count what was loaded and what was refused."""
+        for name, model in live.champions.items():
+            self.version.labels(name).set(model.version)
+            self.reloads.labels(name, "loaded").inc()
+        for name in live.refused:
+            self.reloads.labels(name, "refused").inc()
 
     def text(self) -> bytes:
         """Return all figures in Prometheus' text format."""
@@ -57,10 +67,13 @@ class Metrics:
         MultiProcessCollector(summed)  # type: ignore[no-untyped-call]
         return generate_latest(summed)
 
-    def _rows_of(self, model: str, version: int) -> Counter:
-        if (model, version) not in self._row_counters:
-            self._row_counters[model, version] = self.rows.labels(model, str(version))
-        return self._row_counters[model, version]
+    def _series_of(self, facts: Facts) -> Histogram:
+        made = self.seconds.labels(facts.route, facts.model, str(facts.status))
+        return self._series.setdefault((facts.route, facts.model, facts.status), made)
+
+    def _rows_of(self, facts: Facts) -> Counter:
+        made = self.rows.labels(facts.model, str(facts.version))
+        return self._row_counters.setdefault((facts.model, facts.version), made)
 
 
 def forget_the_dead() -> None:

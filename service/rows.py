@@ -15,6 +15,7 @@ import simdjson
 
 from service.errors import CellarError
 from service.inputs import Inputs, Schema
+from service.values import limit
 
 BEGINNING = re.compile(rb'\s*(?:\{\s*"([a-z_]{1,32})"\s*:\s*)?\[\s*([\[{"0-9tfn-])')
 """The key of an object's rows, none where they stand bare, and how the first of them begins."""
@@ -53,6 +54,8 @@ class RowReader:
         self._types = [TYPES[f.kind] | None if f.nullable else TYPES[f.kind] for f in schema.features if self._known]
         self._numbers = _taking([at for at, kind in enumerate(kinds) if kind != "category"])
         self._categories = _taking([at for at, kind in enumerate(kinds) if kind == "category"])
+        self._low = np.array([limit(feature.min, -np.inf) for feature in schema.numbers])
+        self._high = np.array([limit(feature.max, np.inf) for feature in schema.numbers])
         self._decoders: dict[tuple[str, bytes], Callable[[bytes], Any]] = {}
 
     def read(self, body: bytes, keys: Container[str]) -> Body | None:
@@ -81,7 +84,7 @@ class RowReader:
         rows = document[key] if key else document
         width, count = len(self.schema.names), len(rows)
         # A value inside a row that is a list itself would be flattened into its neighbours.
-        if body.count(b"[") != count + 1 or not all(len(row) == width for row in rows):
+        if body.count(b"[") != count + 1 or set(map(len, rows)) != {width}:
             return None
         values = np.frombuffer(rows.as_buffer(of_type="d"), dtype=np.float64).reshape(count, width)
         return self._checked(values, np.empty((count, 0), dtype=object))
@@ -101,6 +104,10 @@ class RowReader:
         return self._checked(values, texts)
 
     def _checked(self, values: npt.NDArray[np.float64], texts: npt.NDArray[np.object_]) -> Inputs | None:
+        # What lies between the limits in 64 bits does so when both are rounded to 32.
+        within = (values >= self._low) & (values <= self._high)
+        if not texts.size and np.count_nonzero(within) == within.size:
+            return Inputs(values.astype(np.float32), texts, [])
         with np.errstate(over="ignore"):
             numbers = values.astype(np.float32)
         # What is missing came as null, which was taken only where that is allowed.

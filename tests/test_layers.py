@@ -21,7 +21,7 @@ LAYERS = [
     {"include", "metrics", "replies"},
     {"openapi"},
     {"dialects", "catalogue", "documentation"},
-    {"front"},
+    {"edge"},
     {"app"},
     {"__main__"},
 ]

@@ -64,7 +64,7 @@ class Dialect(Protocol):
         """Tell an error."""
 
 
-class Front:
+class Edge:
     """A WSGI application around another."""
 
     def __init__(self, inner: Any, dialects: Iterable[Dialect], live: Live, config: Config, metrics: Metrics) -> None:
@@ -76,18 +76,19 @@ class Front:
             for name in (live.champions if "<name>" in rule else [config.default_model])
             if "<int:" not in rule
         }
-        self.slots = threading.Semaphore(config.max_inflight)
+        self.inflight, self.lock = 0, threading.Lock()
         self.token = config.read_token.encode()
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Reply:
         """Answer one request."""
         environ[BEGUN] = time.perf_counter()
         facts = environ[FACTS] = _facts(environ)
-        free = self.slots.acquire(blocking=False)
+        with self.lock:
+            self.inflight += 1
         self.metrics.inflight.inc()
         reply: Reply
         try:
-            if not free:
+            if self.inflight > self.config.max_inflight:
                 environ[REFUSED] = OverloadError("more requests are being answered than CELLAR_MAX_INFLIGHT: try again")
             elif self.token and not self._may_read(environ):
                 environ[REFUSED] = UnauthorizedError("reading needs the token: send 'Authorization: Bearer <token>'")
@@ -100,12 +101,12 @@ class Front:
                 start_response("200 OK", [("Content-Type", answer.media), length, *answer.headers, *_headers(environ)])
                 reply = [answer.body] if isinstance(answer.body, bytes) else answer.body
         except BaseException:
-            self._end(environ, free)
+            self._end(environ)
             raise
         if isinstance(reply, list):
-            self._end(environ, free)
+            self._end(environ)
             return reply
-        return Ending(reply, lambda: self._end(environ, free))
+        return Ending(reply, lambda: self._end(environ))
 
     def _answer(self, environ: Environ) -> Answer | None:
         """Answer a plain prediction; None is for the application to answer."""
@@ -151,10 +152,10 @@ class Front:
         finally:
             _close(reply)
 
-    def _end(self, environ: Environ, free: bool) -> None:
+    def _end(self, environ: Environ) -> None:
         facts = environ[FACTS]
-        if free:
-            self.slots.release()
+        with self.lock:
+            self.inflight -= 1
         facts.ms = round((time.perf_counter() - environ[BEGUN]) * 1000, 3)
         self.metrics.inflight.dec()
         self.metrics.count(facts)
