@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,11 @@ from service.registry import Registry
 
 ROOT = Path(__file__).resolve().parent.parent
 WINE = ROOT / "data" / "wine.csv"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `inv fuzz` ask for longer runs."""
+    parser.addoption("--examples", type=int, default=30, help="requests for each operation in tests/test_fuzz.py")
 
 
 def pytest_configure() -> None:
@@ -199,6 +205,43 @@ def houses_artifacts(trained_prices: Trained) -> Path:
     return trained_prices.folder.parents[1]
 
 
+@pytest.fixture(scope="session")
+def trained_sales(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """`sales` version 1, champion: dates and truth values, one of each with gaps, beside a number."""
+    import numpy as np
+    import pandas as pd
+
+    draw, rows = np.random.default_rng(1), 160
+    day = pd.Timestamp("2020-01-01") + pd.to_timedelta(draw.integers(0, 1500, rows), unit="D")
+    table = pd.DataFrame({"sold": day.strftime("%Y-%m-%d"), "paid": draw.choice(["true", "false"], rows)})
+    table["rented"], table["seen"] = draw.choice(["true", "false"], rows), day.strftime("%Y-%m-%d")
+    table["size"] = draw.uniform(0, 9, rows)
+    table.loc[::9, "rented"] = None
+    table.loc[::8, "seen"] = None
+    table["kind"] = np.where((table["size"] > 5) ^ (table["paid"] == "true"), "a", "b")
+    path = tmp_path_factory.mktemp("tables") / "sales.csv"
+    table.to_csv(path, index=False)
+    trained = train(tmp_path_factory.mktemp("sales"), path, target="kind", estimator="logistic_regression")
+    evaluate(trained)
+    return trained
+
+
+@pytest.fixture(scope="session")
+def all_artifacts(
+    tmp_path_factory: pytest.TempPathFactory, wine_artifacts: Path, houses_artifacts: Path, trained_sales: Trained
+) -> Path:
+    """A folder `artifacts` with every model of the tests, beside their `reports`; not to be written to."""
+    house = tmp_path_factory.mktemp("all")
+    for folder in (wine_artifacts, houses_artifacts, trained_sales.folder.parents[1]):
+        shutil.copytree(folder, house / "artifacts", dirs_exist_ok=True)
+    for model in (house / "artifacts").iterdir():
+        for page in ("01_explore", "02_train", "03_evaluate"):
+            path = house / "reports" / model.name / "1" / f"{page}.html"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"<h1>{page}</h1>")
+    return house / "artifacts"
+
+
 @pytest.fixture
 def artifacts(wine_artifacts: Path, tmp_path: Path) -> Path:
     """A copy of `wine_artifacts` to damage, in the folder `artifacts`."""
@@ -243,13 +286,13 @@ class Server(NamedTuple):
     port: int
 
 
-@pytest.fixture
-def server(wine_artifacts: Path, tmp_path: Path) -> Iterator[Server]:
-    """The real server on a free port of this machine, ready to answer; it is ended with the test."""
+@contextmanager
+def serving(artifacts: Path, reports: Path, **settings: str) -> Iterator[Server]:
+    """Run the real server on a free port of this machine, ready to answer."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environ = {"CELLAR_ARTIFACTS": str(wine_artifacts), "CELLAR_REPORTS": str(tmp_path)}
+    environ = {"CELLAR_ARTIFACTS": str(artifacts), "CELLAR_REPORTS": str(reports), **settings}
     process = subprocess.Popen(
         [sys.executable, "-m", "service", "--port", str(port), "--workers", "1"],
         cwd=ROOT,
@@ -261,6 +304,29 @@ def server(wine_artifacts: Path, tmp_path: Path) -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait(timeout=20)
+
+
+@pytest.fixture
+def server(wine_artifacts: Path, tmp_path: Path) -> Iterator[Server]:
+    """The real server on `wine`; it is ended with the test."""
+    with serving(wine_artifacts, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def all_served(all_artifacts: Path) -> Iterator[Server]:
+    """The real server on every model of the tests, with their reports."""
+    with serving(all_artifacts, all_artifacts.parent / "reports", CELLAR_LOG="errors") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def clients_python() -> str:
+    """The Python of the environment of clients that do not fit beside the lock."""
+    python = os.environ.get("CELLAR_TEST_CLIENTS") or str(ROOT / ".venv-clients" / "bin" / "python")
+    if not Path(python).exists():
+        pytest.skip(f"{python} is not there: make an environment from tests/clients/requirements.lock")
+    return python
 
 
 def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
