@@ -118,7 +118,8 @@ class Edge:
             call = Call(environ, self.config, self.live.get(name))
             call.body()
             answer: Answer = dialect.predict(call)
-        except Exception:  # whatever it is, the application tells it, from the same body
+        except Exception as error:  # whatever it is, the application tells it
+            environ[REFUSED] = error
             return None
         return answer
 
@@ -168,13 +169,14 @@ class Edge:
     def _may_read(self, environ: Environ) -> bool:
         if OPEN.fullmatch(environ["PATH_INFO"]):
             return True
-        scheme, _, given = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        scheme, _, text = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        given = text.encode("latin-1", "replace")
         if scheme.lower() == "basic":  # what a browser asks a person for, under any name
             try:
-                given = base64.b64decode(given).decode("latin-1").partition(":")[2]
-            except (binascii.Error, ValueError):
+                given = base64.b64decode(given).partition(b":")[2]
+            except binascii.Error:
                 return False
-        return scheme.lower() in ("bearer", "basic") and hmac.compare_digest(given.encode(), self.token)
+        return scheme.lower() in ("bearer", "basic") and hmac.compare_digest(given, self.token)
 
 
 NOBODY: tuple[Any, str] = (None, "")

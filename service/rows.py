@@ -20,6 +20,9 @@ from service.values import limit
 BEGINNING = re.compile(rb'\s*(?:\{\s*"([a-z_]{1,32})"\s*:\s*)?\[\s*([\[{"0-9tfn-])')
 """The key of an object's rows, none where they stand bare, and how the first of them begins."""
 
+UNNAMEABLE = re.compile(r'["\\\x00-\x1f]')
+"""What no field of a msgspec struct can have in its name."""
+
 SMALL = 1 << 20
 """Bytes of a body up to which a parser is kept for the next: it keeps its largest document's memory."""
 
@@ -51,6 +54,7 @@ class RowReader:
         kinds = [feature.kind for feature in schema.features]
         self._only_numbers = set(kinds) == {"number"}
         self._known = set(kinds) <= set(TYPES)  # a date is text that has to be read first
+        self._nameable = not any(UNNAMEABLE.search(name) for name in schema.names)
         self._types = [TYPES[f.kind] | None if f.nullable else TYPES[f.kind] for f in schema.features if self._known]
         self._numbers = _taking([at for at, kind in enumerate(kinds) if kind != "category"])
         self._categories = _taking([at for at, kind in enumerate(kinds) if kind == "category"])
@@ -64,7 +68,7 @@ class RowReader:
         if not begins or not self._known:
             return None
         key, first = (begins[1] or b"").decode(), begins[2]
-        if key not in keys:
+        if key not in keys or (first == b"{" and not self._nameable):
             return None
         one = first not in b"[{"
         try:

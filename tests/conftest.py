@@ -284,6 +284,7 @@ class Server(NamedTuple):
     process: subprocess.Popen[bytes]
     host: str
     port: int
+    workers: int
 
 
 @contextmanager
@@ -294,13 +295,13 @@ def serving(artifacts: Path, reports: Path, **settings: str) -> Iterator[Server]
         port = probe.getsockname()[1]
     environ = {"CELLAR_ARTIFACTS": str(artifacts), "CELLAR_REPORTS": str(reports), **settings}
     process = subprocess.Popen(
-        [sys.executable, "-m", "service", "--port", str(port), "--workers", "1"],
+        [sys.executable, "-m", "service", "--port", str(port), "--workers", "2"],
         cwd=ROOT,
         env={**os.environ, **environ},
     )
     try:
         _wait_until_listening(process, port)
-        yield Server(process, "127.0.0.1", port)
+        yield Server(process, "127.0.0.1", port, 2)
     finally:
         process.terminate()
         process.wait(timeout=20)

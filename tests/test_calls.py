@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import calls
+from service.errors import CellarError, MediaTypeError, RequestError, TooLargeError
+
+LIMIT = 1000
+
+
+def environ(body: bytes, **headers: Any) -> dict[str, Any]:
+    """Return a WSGI environ that holds a body."""
+    return {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body)), **headers}
+
+
+def bare_deflate(data: bytes) -> bytes:
+    """Return data as a deflate stream without zlib's frame, as some clients send it."""
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize("length", [0, 1, LIMIT])
+def test_a_body_is_read_whole(length: int):
+    """As many bytes as the header says, up to the limit."""
+    assert calls.read_body(environ(b"x" * length), LIMIT) == b"x" * length
+
+
+def test_only_the_stated_length_is_read():
+    """What follows the body on the connection belongs to the next request."""
+    assert calls.read_body(environ(b"bodynext", CONTENT_LENGTH="4"), LIMIT) == b"body"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("GZip ", gzip.compress),
+        ("x-gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", bare_deflate),
+        ("identity", bytes),
+    ],
+)
+@pytest.mark.parametrize("data", [b"{}", b"x" * LIMIT])
+def test_compression_is_undone(encoding: str, pack: Any, data: bytes):
+    """gzip and both forms of deflate give what was packed."""
+    assert calls.read_body(environ(pack(data), HTTP_CONTENT_ENCODING=encoding), LIMIT) == data
+
+
+def test_members_of_a_gzip_are_put_together():
+    """A gzip of several members is all of them, as gzip's own tools have it."""
+    packed = gzip.compress(b"one ") + gzip.compress(b"two")
+    assert calls.read_body(environ(packed, HTTP_CONTENT_ENCODING="gzip"), LIMIT) == b"one two"
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_bomb_is_stopped_at_the_limit(members: int):
+    """What unpacks to more than the limit is refused without unpacking it all."""
+    packed = gzip.compress(b"0" * (40_000_000 // members), 9) * members
+    body = environ(packed, HTTP_CONTENT_ENCODING="gzip")
+    with pytest.raises(TooLargeError, match="larger than 100000 bytes"):
+        calls.read_body(body, 100_000)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "told"),
+    [
+        (environ(b"x" * (LIMIT + 1)), TooLargeError, "larger than 1000 bytes"),
+        (environ(b"x", CONTENT_LENGTH="9"), RequestError, "ended after 1 of 9 bytes"),
+        (environ(b"x", CONTENT_LENGTH="-1"), RequestError, "no number"),
+        (environ(b"x", CONTENT_LENGTH="1e3"), RequestError, "no number"),
+        (environ(b"x", HTTP_CONTENT_ENCODING="br"), MediaTypeError, "'br' is not spoken"),
+        (environ(b"x", HTTP_CONTENT_ENCODING="gzip, gzip"), MediaTypeError, "is not spoken"),
+        (environ(b"plain", HTTP_CONTENT_ENCODING="gzip"), RequestError, "is not gzip"),
+        (environ(gzip.compress(b"x" * 99)[:-9], HTTP_CONTENT_ENCODING="gzip"), RequestError, "ends early"),
+        (environ(gzip.compress(b"x") + b"more", HTTP_CONTENT_ENCODING="gzip"), RequestError, "is not gzip"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_refused(given: dict[str, Any], error: type[CellarError], told: str):
+    """Each fault of a body is told in a sentence."""
+    with pytest.raises(error, match=told):
+        calls.read_body(given, LIMIT)
+
+
+@pytest.mark.parametrize("header", [{"HTTP_TRANSFER_ENCODING": "chunked"}, {"wsgi.input_terminated": True}])
+def test_a_body_of_unstated_length_is_read_to_its_end(header: dict[str, Any]):
+    """A chunked body is taken whole and limited too; without either sign there is no body."""
+    body = {"wsgi.input": io.BytesIO(b"x" * LIMIT), **header}
+    assert len(calls.read_body(body, LIMIT)) == LIMIT
+    with pytest.raises(TooLargeError):
+        calls.read_body({"wsgi.input": io.BytesIO(b"x" * LIMIT), **header}, LIMIT - 1)
+    assert calls.read_body({"wsgi.input": io.BytesIO(b"x")}, LIMIT) == b""
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("inclued=probabilities", "'inclued' is not known; did you mean 'include'"),
+        ("x=1", "known are include"),
+        ("include=probabilities&include=interval", "names a parameter twice"),
+        ("include=intervall", "did you mean 'interval'"),
+        ("include=interval&coverage=much", "coverage must be a number between 0 and 1, got 'much'"),
+        ("include=interval&coverage=1", "coverage must lie between 0 and 1"),
+        ("include=interval&coverage=nan", "coverage must lie between 0 and 1"),
+        ("include=interval&coverage=0.9999", "cannot be promised by"),
+    ],
+)
+def test_an_odd_query_is_refused(client: Any, query: str, told: str):
+    """A parameter that is misspelt, repeated or impossible is answered by 400 with the cure."""
+    reply = client.post(f"/predict?{query}", json={"instances": []})
+    assert reply.status_code == 400 and told in reply.json["detail"]
+
+
+def test_gzipped_rows_are_answered(client: Any, wine_artifacts: Path):
+    """A compressed request gets the same answer as the plain one, and damaged ones 400."""
+    row = [feature["example"] for feature in client.get("/models/wine").json["features"]]
+    plain = client.post("/predict", json=[row])
+    body = gzip.compress(str([row]).encode())
+    packed = client.post("/predict", data=body, headers={"Content-Encoding": "gzip"})
+    assert plain.status_code == packed.status_code == 200 and plain.json == packed.json
+    assert client.post("/predict", data=body[:-3], headers={"Content-Encoding": "gzip"}).status_code == 400

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from service.app import create_app
+from service.edge import Ending
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.fixture
+def row(client: FlaskClient) -> list[Any]:
+    """A row that fits `wine`."""
+    return [feature["example"] for feature in client.get("/models/wine").json["features"]]
+
+
+def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """Return what was logged since the last look."""
+    return [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith("{")]
+
+
+def made(config: dict[str, Any], **more: Any) -> FlaskClient:
+    """Return a client of the service with other settings."""
+    return create_app({**config, **more}).test_client()
+
+
+def test_the_lane_answers_as_the_application_does(app: Flask, row: list[Any]):
+    """What is answered in front of Flask is what Flask's own view answers, byte for byte, with the same headers."""
+    client = app.test_client()
+    for body in ([row], {"instances": [row, row]}, {"features": row}, {"features": [row]}, [[1]], [], "x"):
+        options = {"data": json.dumps(body), "headers": {"X-Request-Id": "same"}}
+        quick = client.post("/predict", content_type="application/json", **options)
+        slow = client.post("/predict", content_type="application/json; charset=utf-8", **options)
+        assert quick.status_code == slow.status_code and quick.data == slow.data
+        for name in set(dict(quick.headers)) | set(dict(slow.headers)):
+            assert name == "Server-Timing" or quick.headers[name] == slow.headers[name], name
+
+
+def test_one_line_is_logged_for_each_request(client: FlaskClient, row: list[Any], capfd: pytest.CaptureFixture[str]):
+    """The line tells who asked what, how it ended and how long it took, and no value of a feature."""
+    lines(capfd)
+    client.post("/predict", json=[row, row], headers={"X-Request-Id": "mine", "traceparent": TRACE})
+    client.post("/models/wine/predict?include=x", json=[row])
+    client.get("/nowhere")
+    first, second, third = lines(capfd)
+    assert first.pop("at").endswith("Z") and 0 < first.pop("model_ms") < first.pop("ms")
+    assert first == {
+        "id": "mine",
+        "method": "POST",
+        "path": "/predict",
+        "status": 200,
+        "route": "native",
+        "model": "wine",
+        "version": 1,
+        "rows": 2,
+        "trace": TRACE,
+    }
+    assert (second["status"], second["error"], second["path"]) == (400, "RequestError", "/models/wine/predict")
+    assert (third["status"], third["error"]) == (404, "NotFound")
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8"])
+def test_values_are_logged_only_when_asked(
+    config: dict[str, Any], row: list[Any], capfd: pytest.CaptureFixture[str], kind: str
+):
+    """With CELLAR_LOG=values the line holds what was sent; with errors, only faults of the service have one."""
+    sent = {"data": json.dumps([row]), "content_type": kind}
+    lines(capfd)
+    made(config, log="values").post("/predict", **sent)
+    assert json.loads(lines(capfd)[0]["body"]) == [row]
+    quiet = made(config, log="errors")
+    quiet.post("/predict", **sent)
+    quiet.post("/predict", data="nonsense")
+    assert lines(capfd) == []
+
+
+@pytest.mark.parametrize("name", ["ümlaut", "a b", "x" * 129, "", 'a"\tb'])
+def test_an_odd_request_id_is_replaced(client: FlaskClient, row: list[Any], name: str):
+    """Only printable ASCII of up to 128 characters is taken for an id: it goes into a header and a log."""
+    reply = client.post("/predict", json=[row], headers={"X-Request-Id": name.encode().decode("latin-1")})
+    assert len(reply.headers["X-Request-Id"]) == 32
+
+
+def test_a_trace_is_passed_on(client: FlaskClient, row: list[Any]):
+    """A well-formed traceparent comes back; another is dropped."""
+    assert client.post("/predict", json=[row], headers={"traceparent": TRACE}).headers["traceparent"] == TRACE
+    assert "traceparent" not in client.get("/models", headers={"traceparent": "00-<script>"}).headers
+
+
+def test_timing_is_told(client: FlaskClient, row: list[Any]):
+    """Server-Timing names the milliseconds in the model and in all."""
+    model, total = client.post("/predict", json=[row]).headers["Server-Timing"].split(", ")
+    assert 0 < float(model.removeprefix("model;dur=")) < float(total.removeprefix("total;dur="))
+
+
+@pytest.mark.parametrize("address", ["/predict", "/models", "/", "/nowhere", "/metrics"])
+def test_reading_needs_the_token_where_there_is_one(config: dict[str, Any], row: list[Any], address: str):
+    """Without the token everything but health is 401; with it, as a bearer or a browser's password, all is open."""
+    client = made(config, read_token="sésame")
+    method = "POST" if address == "/predict" else "GET"
+    basic = base64.b64encode("anyone:sésame".encode()).decode()
+    bearer = "sésame".encode().decode("latin-1")
+    for wrong in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic %%%"}, {"Authorization": "Bearer "}):
+        reply = client.open(address, method=method, json=[row], headers=wrong)
+        assert reply.status_code == 401 and "Basic" in reply.headers["WWW-Authenticate"]
+    for right in (f"Bearer {bearer}", f"bearer {bearer}", f"Basic {basic}"):
+        reply = client.open(address, method=method, json=[row], headers={"Authorization": right})
+        assert reply.status_code == (404 if address == "/nowhere" else 200)
+    assert client.get("/health/live").status_code == client.get("/health/ready").status_code == 200
+
+
+def test_too_many_at_once_are_turned_away(config: dict[str, Any], row: list[Any], tmp_path: Path):
+    """While as many as may be are answered, the next gets 503 with Retry-After; then there is room again."""
+    page = tmp_path / "reports" / "wine" / "1" / "03_evaluate.html"
+    page.parent.mkdir(parents=True)
+    page.write_bytes(b"<p>" + b"x" * 3_000_000)
+    client = made(config, max_inflight=1)
+    long = client.get("/models/wine/report")  # a reply in pieces that nobody has taken yet
+    turned_away = client.post("/predict", json=[row])
+    assert turned_away.status_code == 503 and turned_away.headers["Retry-After"] == "1"
+    assert "CELLAR_MAX_INFLIGHT" in turned_away.json["detail"]
+    long.close()
+    assert client.post("/predict", json=[row]).status_code == 200
+
+
+def test_no_slot_is_lost(config: dict[str, Any], row: list[Any]):
+    """Whatever requests end in, from several threads, the count of those in flight returns to none."""
+    app = create_app({**config, "max_inflight": 3})
+
+    def ask() -> None:
+        client = app.test_client()
+        for body in ([row], [[1]], "x", [row] * 500):
+            client.post("/predict", json=body)
+            client.get("/models")
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert app.wsgi_app.inflight == 0
+    assert app.test_client().post("/predict", json=[row]).status_code == 200
+
+
+def test_a_late_answer_is_none(config: dict[str, Any], row: list[Any], capfd: pytest.CaptureFixture[str]):
+    """A prediction that took longer than the deadline is answered by 504, and computed once."""
+    client = made(config, deadline=1e-9)
+    lines(capfd)
+    reply = client.post("/predict", json=[row])
+    assert reply.status_code == 504 and "CELLAR_DEADLINE" in reply.json["detail"]
+    assert lines(capfd)[0]["error"] == "DeadlineError"
+
+
+def test_a_fault_is_the_services_own(app: Flask, row: list[Any], monkeypatch: pytest.MonkeyPatch):
+    """What nobody foresaw is a 500 that tells nothing of the machine; the next request is answered."""
+    model = app.extensions["live"].get("wine")
+
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("/secret/path")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "predict", broken)
+        reply = app.test_client().post("/predict", json=[row])
+    assert reply.status_code == 500 and "secret" not in reply.text
+    assert app.test_client().post("/predict", json=[row]).status_code == 200
+
+
+def test_an_ending_ends_once():
+    """A reply in pieces tells its end with the last piece or when it is given up, never twice."""
+    ended: list[int] = []
+    whole = Ending([b"a", b"b"], lambda: ended.append(1))
+    assert list(whole) == [b"a", b"b"] and ended == [1]
+    whole.close()
+    assert ended == [1]
+    Ending([b"a"], lambda: ended.append(2)).close()
+    assert ended == [1, 2]

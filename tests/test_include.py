@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+
+from service import calibration
+from service.app import create_app
+from service.model import load
+
+
+@pytest.fixture(scope="module")
+def houses(houses_artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
+    """A client of the service on `houses`, a classification, and `prices`, a regression."""
+    return create_app({"artifacts": houses_artifacts, "reports": tmp_path_factory.mktemp("r")}).test_client()
+
+
+def ask(client: FlaskClient, model: str, query: str) -> dict[str, Any]:
+    """Ask for a model's answers to its golden rows."""
+    live = client.application.extensions["live"]
+    rows = live.get(model).bundle.golden.rows
+    reply = client.post(f"/models/{model}/predict?{query}", json={"instances": rows})
+    assert reply.status_code == 200, reply.text
+    return reply.json
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9])
+def test_an_interval_lies_about_its_number(houses: FlaskClient, houses_artifacts: Path, coverage: float):
+    """For a regression, each interval is the prediction less and plus the calibrated margin."""
+    reply = ask(houses, "prices", f"include=interval&coverage={coverage}")
+    scores = load(houses_artifacts / "prices" / "1").bundle.metrics.calibration
+    margin = calibration.threshold(scores, coverage)
+    for value, (low, high) in zip(reply["predictions"], reply["interval"], strict=True):
+        assert np.isclose(low, value - margin) and np.isclose(high, value + margin)
+
+
+def test_intervals_widen_with_the_coverage(houses: FlaskClient):
+    """More coverage is never a narrower interval, nor a smaller set."""
+    narrow, wide = (ask(houses, "prices", f"include=interval&coverage={c}")["interval"] for c in (0.5, 0.9))
+    assert all(w[0] <= n[0] <= n[1] <= w[1] for n, w in zip(narrow, wide, strict=True))
+    few, many = (ask(houses, "houses", f"include=interval&coverage={c}")["interval"] for c in (0.5, 0.9))
+    assert all(set(f) <= set(m) for f, m in zip(few, many, strict=True))
+
+
+def test_a_set_holds_the_predicted_class(houses: FlaskClient):
+    """For a classification, each set is of the model's classes and holds the predicted one; 0.9 is the default."""
+    reply = ask(houses, "houses", "include=probabilities,interval")
+    assert reply["interval"] == ask(houses, "houses", "include=interval&coverage=0.9")["interval"]
+    for label, held, likely in zip(reply["predictions"], reply["interval"], reply["probabilities"], strict=True):
+        assert label in held and set(held) <= set(likely)
+
+
+def test_numbers_have_no_probabilities(houses: FlaskClient):
+    """Asking a regression for probabilities is answered by 400."""
+    reply = houses.post("/models/prices/predict?include=probabilities", json={"instances": []})
+    assert reply.status_code == 400 and "predicts a number" in reply.json["detail"]
