@@ -260,7 +260,7 @@ def test(c: Any, fast: bool = False) -> None:
 
 @command(help={"examples": "requests for each operation, beside those that its schema's limits give"})
 def fuzz(c: Any, examples: str = "1000") -> None:
-    """Let schemathesis look for a request that the service answers otherwise than /openapi.json says."""
+    """Look for requests that are not answered as /openapi.json says."""
     from workshop.server import whole
 
     count = whole("--examples", examples, 1_000_000)
