@@ -227,18 +227,18 @@ def trained_sales(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 @pytest.fixture(scope="session")
-def all_artifacts(
+def every_model(
     tmp_path_factory: pytest.TempPathFactory, wine_artifacts: Path, houses_artifacts: Path, trained_sales: Trained
 ) -> Path:
-    """A folder `artifacts` with every model of the tests, beside their `reports`; not to be written to."""
-    house = tmp_path_factory.mktemp("all")
+    """A folder `artifacts` with `wine`, `houses`, `prices` and `sales`, beside their `reports`; not to be written to."""
+    house = tmp_path_factory.mktemp("every")
     for folder in (wine_artifacts, houses_artifacts, trained_sales.folder.parents[1]):
         shutil.copytree(folder, house / "artifacts", dirs_exist_ok=True)
     for model in (house / "artifacts").iterdir():
+        place = house / "reports" / model.name / "1"
+        place.mkdir(parents=True)
         for page in ("01_explore", "02_train", "03_evaluate"):
-            path = house / "reports" / model.name / "1" / f"{page}.html"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"<h1>{page}</h1>")
+            (place / f"{page}.html").write_text(f"<h1>{page}</h1>")
     return house / "artifacts"
 
 
@@ -288,16 +288,16 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def serving(artifacts: Path, reports: Path, **settings: str) -> Iterator[Server]:
-    """Run the real server on a free port of this machine, ready to answer."""
+def serving(artifacts: Path, reports: Path, **settings: Any) -> Iterator[Server]:
+    """Run the real server on a free port of this machine, ready to answer; `settings` are `CELLAR_*` variables."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environ = {"CELLAR_ARTIFACTS": str(artifacts), "CELLAR_REPORTS": str(reports), **settings}
+    given = {"artifacts": artifacts, "reports": reports, **settings}
     process = subprocess.Popen(
         [sys.executable, "-m", "service", "--port", str(port), "--workers", "2"],
         cwd=ROOT,
-        env={**os.environ, **environ},
+        env={**os.environ, **{f"CELLAR_{name.upper()}": str(value) for name, value in given.items()}},
     )
     try:
         _wait_until_listening(process, port)
@@ -315,18 +315,18 @@ def server(wine_artifacts: Path, tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def all_served(all_artifacts: Path) -> Iterator[Server]:
+def every_server(every_model: Path) -> Iterator[Server]:
     """The real server on every model of the tests, with their reports."""
-    with serving(all_artifacts, all_artifacts.parent / "reports", CELLAR_LOG="errors") as running:
+    with serving(every_model, every_model.parent / "reports", log="errors") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def clients_python() -> str:
-    """The Python of the environment of clients that do not fit beside the lock."""
-    python = os.environ.get("CELLAR_TEST_CLIENTS") or str(ROOT / ".venv-clients" / "bin" / "python")
-    if not Path(python).exists():
-        pytest.skip(f"{python} is not there: make an environment from tests/clients/requirements.lock")
+def clients_python() -> Path:
+    """The Python of the environment that holds the clients of other projects."""
+    python = Path(os.environ.get("CELLAR_TEST_CLIENTS") or ROOT / ".venv-clients" / "bin" / "python")
+    if not python.exists():
+        pytest.skip(f"{python} is not there: make an environment with schemathesis and openapi-spec-validator")
     return python
 
 

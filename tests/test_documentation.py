@@ -31,9 +31,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_person_reads_and_tries_the_interface(browser: Browser, all_served: Server, width: int):
+def test_a_person_reads_and_tries_the_interface(browser: Browser, every_server: Server, width: int):
     """Swagger UI shows every operation and sends the example, asks nobody else, and nothing goes over the edge."""
-    home = f"http://{all_served.host}:{all_served.port}"
+    home = f"http://{every_server.host}:{every_server.port}"
     page = browser.new_page(viewport={"width": width, "height": 900})
     asked: list[str] = []
     told: list[str] = []

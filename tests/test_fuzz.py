@@ -19,13 +19,13 @@ SHORT = 100
 TOKEN = "a-token-of-the-tests"
 
 
-def fuzz(python: str, server: Server, folder: Path, examples: int, *options: str) -> str:
+def fuzz(python: Path, server: Server, folder: Path, examples: int, *options: str) -> str:
     """Run every check of schemathesis and return what it says; fail where it finds something."""
     address = f"http://{server.host}:{server.port}/openapi.json"
     steady = "--generation-deterministic" if examples <= SHORT else "--generation-database=none"
     words = ["--checks=all", f"--max-examples={examples}", "--continue-on-failure", steady, *options]
     found = subprocess.run(
-        [str(Path(python).parent / "schemathesis"), "run", address, *words],
+        [str(python.parent / "schemathesis"), "run", address, *words],
         check=False,
         cwd=folder,
         capture_output=True,
@@ -43,11 +43,11 @@ def counts(told: str) -> tuple[int, int]:
 
 
 def test_schemathesis_finds_nothing(
-    clients_python: str, all_served: Server, tmp_path: Path, request: pytest.FixtureRequest, capsys
+    clients_python: Path, every_server: Server, tmp_path: Path, request: pytest.FixtureRequest, capsys
 ):
     """Whatever the document allows is taken, whatever else is refused, and every answer is as it says."""
     examples = request.config.getoption("--examples")
-    told = fuzz(clients_python, all_served, tmp_path, examples)
+    told = fuzz(clients_python, every_server, tmp_path, examples)
     with capsys.disabled():
         print(told if examples > SHORT else "", end="")
     operations, passed = counts(told)
@@ -55,22 +55,22 @@ def test_schemathesis_finds_nothing(
     assert "Missing test data" not in told
 
 
-def test_schemathesis_finds_no_way_around_the_token(clients_python: str, all_artifacts: Path, tmp_path: Path):
+def test_schemathesis_finds_no_way_around_the_token(clients_python: Path, every_model: Path, tmp_path: Path):
     """Where a token is asked for, every operation but health refuses a request without it and with a wrong one."""
-    reports = all_artifacts.parent / "reports"
-    with serving(all_artifacts, reports, CELLAR_READ_TOKEN=TOKEN, CELLAR_LOG="errors") as server:
+    reports = every_model.parent / "reports"
+    with serving(every_model, reports, read_token=TOKEN, log="errors") as server:
         told = fuzz(clients_python, server, tmp_path, 5, f"--header=Authorization: Bearer {TOKEN}")
     assert counts(told)[0] > 40
 
 
-def test_the_document_is_valid(clients_python: str, all_served: Server, tmp_path: Path):
+def test_the_document_is_valid(clients_python: Path, every_server: Server, tmp_path: Path):
     """OpenAPI's own schema has nothing to say against it."""
-    with urllib.request.urlopen(f"http://{all_served.host}:{all_served.port}/openapi.json", timeout=10) as reply:
+    with urllib.request.urlopen(f"http://{every_server.host}:{every_server.port}/openapi.json", timeout=10) as reply:
         document = json.load(reply)
     assert document["openapi"].startswith("3.1.")
     path = tmp_path / "openapi.json"
     path.write_text(json.dumps(document))
     done = subprocess.run(
-        [clients_python, "-m", "openapi_spec_validator", str(path)], check=False, capture_output=True, text=True
+        [str(clients_python), "-m", "openapi_spec_validator", str(path)], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr

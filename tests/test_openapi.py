@@ -26,9 +26,9 @@ Document = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def every(all_artifacts: Path) -> Flask:
+def every(every_model: Path) -> Flask:
     """The service on every model of the tests."""
-    return create_app({"artifacts": all_artifacts, "reports": all_artifacts.parent / "reports"})
+    return create_app({"artifacts": every_model, "reports": every_model.parent / "reports"})
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +105,9 @@ def test_every_model_has_paths_of_its_own(served: Document):
         assert {f"/models/{name}/predict", f"/models/{name}/versions/1/predict"} <= served["paths"].keys()
 
 
-def test_fields_stand_with_unit_range_and_example(served: Document, all_artifacts: Path):
+def test_fields_stand_with_unit_range_and_example(served: Document, every_model: Path):
     """A model's row has exactly its features, and the example is that of the manifest."""
-    manifest = bundle.read(all_artifacts / "wine" / "1").manifest
+    manifest = bundle.read(every_model / "wine" / "1").manifest
     row = served["components"]["schemas"]["wine.Row"]
     assert row["required"] == list(row["properties"]) == [feature.name for feature in manifest.features]
     alcohol = row["properties"]["alcohol"]
@@ -190,9 +190,9 @@ def test_token_is_described_where_it_is_asked_for(served: Document):
     assert "secret" not in json.dumps(guarded)
 
 
-def test_limits_are_those_of_the_service(all_artifacts: Path):
+def test_limits_are_those_of_the_service(every_model: Path):
     """A body holds as many rows as CELLAR_MAX_ROWS allows."""
-    made = document([bundle.read(all_artifacts / "wine" / "1")], Config(max_rows=7))
+    made = document([bundle.read(every_model / "wine" / "1")], Config(max_rows=7))
     checked = Draft202012Validator({"$ref": "#/components/schemas/wine.Request", "components": made["components"]})
     row = made["components"]["schemas"]["wine.Row"]["examples"][0]
     assert checked.is_valid([row] * 7) and not checked.is_valid([row] * 8)

@@ -74,9 +74,9 @@ def bodies(draw: st.DrawFn, features: list[Feature]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def every(all_artifacts: Path) -> FlaskClient:
+def every(every_model: Path) -> FlaskClient:
     """A client of the service on every model of the tests."""
-    return create_app({"artifacts": all_artifacts, "reports": all_artifacts.parent / "reports"}).test_client()
+    return create_app({"artifacts": every_model, "reports": every_model.parent / "reports"}).test_client()
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +95,10 @@ def validator(document: dict[str, Any], name: str) -> Draft202012Validator:
 @PLENTY
 @given(data=st.data())
 def test_schema_and_service_take_the_same_bodies(
-    every: FlaskClient, document: dict[str, Any], all_artifacts: Path, name: str, data: st.DataObject
+    every: FlaskClient, document: dict[str, Any], every_model: Path, name: str, data: st.DataObject
 ):
     """A body fits the schema if and only if it is answered, and the answer is what its own schema says."""
-    features = bundle.read(all_artifacts / name / "1").manifest.features
+    features = bundle.read(every_model / name / "1").manifest.features
     body = data.draw(bodies(features))
     fits = validator(document, f"{name}.Request").is_valid(body)
     include = "interval" if name == "prices" else "probabilities,interval"
