@@ -230,7 +230,7 @@ def trained_sales(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 def every_model(
     tmp_path_factory: pytest.TempPathFactory, wine_artifacts: Path, houses_artifacts: Path, trained_sales: Trained
 ) -> Path:
-    """A folder `artifacts` with `wine`, `houses`, `prices` and `sales`, beside their `reports`; not to be written to."""
+    """A folder `artifacts` with every model of the tests, beside their `reports`; not to be written to."""
     house = tmp_path_factory.mktemp("every")
     for folder in (wine_artifacts, houses_artifacts, trained_sales.folder.parents[1]):
         shutil.copytree(folder, house / "artifacts", dirs_exist_ok=True)
