@@ -254,7 +254,7 @@ def reproduce(c: Any) -> None:
 @command(help={"fast": "only the tests that start no kernel and take no seconds"})
 def test(c: Any, fast: bool = False) -> None:
     """Run every test."""
-    words = ["-m", "not kernel and not slow", "--dist", "worksteal"] if fast else []
+    words = ["-m", "not kernel and not clients and not slow", "--dist", "worksteal"] if fast else []
     _python("pytest", *words)
 
 
@@ -295,7 +295,7 @@ def format(c: Any) -> None:
 
 @command()
 def lock(c: Any) -> None:
-    """Derive both requirements.lock from requirements.in."""
+    """Derive each requirements.lock from its requirements.in."""
     from workshop.locking import write_locks
 
     for path in write_locks():

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from service import config as settings
 from service.calls import FACTS, Answer, Call
 from service.catalogue import catalogue
-from service.dialects import native
+from service.dialects import kserve, mlflow, native, oip, vetiver
 from service.documentation import documentation
 from service.edge import REFUSED, Dialect, Edge
 from service.errors import CellarError, OverloadError, UnauthorizedError
@@ -23,7 +23,8 @@ from service.replies import http_problem, problem
 
 log = logging.getLogger("cellar")
 
-DIALECTS: tuple[Dialect, ...] = (native,)
+DIALECTS: tuple[Dialect, ...] = (native, mlflow, kserve, oip)
+PAGES = (catalogue, documentation, mlflow.pages, kserve.pages, oip.pages, vetiver.pages)
 
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
 
@@ -38,8 +39,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     metrics.tell_versions(live)
     app.before_request(_begin)
     app.after_request(_finish)
-    app.register_blueprint(catalogue)
-    app.register_blueprint(documentation)
+    for pages in PAGES:
+        app.register_blueprint(pages)
     for dialect in DIALECTS:
         _add_predictions(app, dialect)
     app.add_url_rule("/metrics", "metrics", lambda: Response(metrics.text(), content_type=MEDIA))
@@ -87,7 +88,8 @@ def _finish(response: Response) -> Response:
 def _cellar_error(error: CellarError) -> Response:
     request.environ[FACTS].error = type(error).__name__
     shape = _shape()
-    reply = shape(error.status, str(error)) if shape else problem(error)
+    told = 400 if error.status == 422 else error.status  # no protocol of another's knows 422
+    reply = shape(told, str(error)) if shape else problem(error)
     if isinstance(error, OverloadError):
         reply.headers["Retry-After"] = "1"
     if isinstance(error, UnauthorizedError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -134,14 +134,16 @@ class Call:
             )
 
 
-def decode(body: bytes) -> Any:
-    """Return the JSON of a body, or raise RequestError saying what is wrong with it."""
+def decode(body: bytes, decoder: Callable[[bytes], Any] = msgspec.json.decode) -> Any:
+    """Return the JSON of a body as `decoder` makes it, or raise RequestError saying what is wrong with it."""
     if not body:
         raise RequestError('the body is empty: send JSON such as {"instances": [...]}')
     try:
-        return msgspec.json.decode(body)
+        return decoder(body)
     except RecursionError as error:
         raise RequestError("the body nests too deeply") from error
+    except msgspec.ValidationError as error:
+        raise RequestError(f"the body is JSON of another shape: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RequestError(f"the body is not JSON: {error}") from error
 

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, current_app, g, render_template, request,
 
 from service.bundle import Manifest
 from service.config import Config
-from service.errors import NoModelError, NotFoundError
+from service.errors import NotFoundError
 from service.live import Live
 from service.model import Model
 from service.replies import json_reply
@@ -94,9 +94,7 @@ def live() -> Response:
 @catalogue.get("/health/ready")
 def ready() -> Response:
     """Say whether a verified model can answer, and what was refused."""
-    if not _live().champions:
-        told = "; ".join(_live().refused.values()) or "run the pipeline, then start the service again"
-        raise NoModelError(f"no model can be served: {told}")
+    _live().check_ready()
     return json_reply({"ready": True, "models": sorted(_live().champions), "refused": _live().refused})
 
 

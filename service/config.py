@@ -13,6 +13,9 @@ from service.errors import CellarError
 
 ROOT = Path(__file__).resolve().parent.parent
 
+VERSION = "0.1.0"
+"""Of the service, as the protocols that ask for one are told."""
+
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Folders and limits; every field is also the environment variable `CELLAR_<FIELD>`."""

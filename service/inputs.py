@@ -46,6 +46,7 @@ class Schema:
         self.names = [feature.name for feature in features]
         self.numbers = [feature for feature in features if feature.kind != "category"]
         self.categories = [feature for feature in features if feature.kind == "category"]
+        self.only_numbers = {feature.kind for feature in features} == {"number"}
         self._known = frozenset(self.names)
         self._seen = {feature.name: frozenset(feature.categories) for feature in self.categories}
         self.low = np.array([limit(feature.min, -np.inf) for feature in self.numbers], dtype=np.float32)
@@ -87,6 +88,13 @@ class Schema:
             raise _refusal(problems, rows)
         columns = list(zip(*rows, strict=True)) or [()] * width
         return self.read_columns(dict(zip(self.names, columns, strict=True)))
+
+    def read_table(self, columns: dict[str, Sequence[Any]], ignore_extra: bool = False) -> Inputs:
+        """Return rows given by column, all of one length, in any order; what is wrong is told as of records."""
+        if self._known == columns.keys() or (ignore_extra and self._known <= columns.keys()):
+            return self.read_columns({name: columns[name] for name in self.names})
+        rows = zip(*map(listed, columns.values()), strict=True)
+        return self.read_records([dict(zip(columns, row, strict=True)) for row in rows], ignore_extra)
 
     def read_columns(self, columns: dict[str, Sequence[Any]]) -> Inputs:
         """Return rows given by column, all of one length, every feature present."""

@@ -39,6 +39,12 @@ class Live:
         if name in self.refused:
             self.refused[name] += f"; version {version} is served instead"
 
+    def check_ready(self) -> None:
+        """Raise NoModelError, with what was refused, unless a verified model can answer."""
+        if not self.champions:
+            told = "; ".join(self.refused.values()) or "run the pipeline, then start the service again"
+            raise NoModelError(f"no model can be served: {told}")
+
     def get(self, name: str, version: int | None = None) -> Model:
         """Return a model, by version or its champion; raise NotFoundError or, if none is sound, NoModelError."""
         champion = self.champions.get(name)

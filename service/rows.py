@@ -52,7 +52,6 @@ class RowReader:
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         kinds = [feature.kind for feature in schema.features]
-        self._only_numbers = set(kinds) == {"number"}
         self._known = set(kinds) <= set(TYPES)  # a date is text that has to be read first
         self._nameable = not any(UNNAMEABLE.search(name) for name in schema.names)
         self._types = [TYPES[f.kind] | None if f.nullable else TYPES[f.kind] for f in schema.features if self._known]
@@ -72,7 +71,7 @@ class RowReader:
             return None
         one = first not in b"[{"
         try:
-            if self._only_numbers and first == b"[":
+            if self.schema.only_numbers and first == b"[":
                 inputs = self._read_buffer(body, key)
             else:
                 inputs = self._read_typed(body, key, b"" if one else first)

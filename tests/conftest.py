@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 # Two test processes whose libraries compute on two threads each wait for one another; the kernels compute on one too.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import outside
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -227,6 +228,32 @@ def trained_sales(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 @pytest.fixture(scope="session")
+def trained_stays(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """`stays` version 1, champion: features of all four kinds, some of which may be missing."""
+    import numpy as np
+    import pandas as pd
+
+    draw, rows = np.random.default_rng(1), 200
+    table = pd.DataFrame(
+        {
+            "nights": draw.integers(1, 15, rows).astype(float),
+            "arrived": pd.Timestamp("2024-01-01") + pd.to_timedelta(draw.integers(0, 300, rows), "D"),
+            "pets": draw.random(rows) < 0.3,
+            "room": draw.choice(["garden", "str\u00e4\u00dfe", "roof"], rows),
+        }
+    )
+    table["paid"] = table["nights"] * 80 + table["pets"] * 25 + (table["room"] == "roof") * 40
+    table["paid"] += draw.normal(0, 5, rows).round(2)
+    table.loc[::9, "nights"] = None
+    table.loc[4::9, "room"] = None
+    folder = tmp_path_factory.mktemp("stays")
+    table.to_csv(folder / "stays.csv", index=False)
+    trained = train(folder / "artifacts", folder / "stays.csv", target="paid")
+    evaluate(trained)
+    return trained
+
+
+@pytest.fixture(scope="session")
 def every_model(
     tmp_path_factory: pytest.TempPathFactory, wine_artifacts: Path, houses_artifacts: Path, trained_sales: Trained
 ) -> Path:
@@ -287,6 +314,19 @@ class Server(NamedTuple):
     workers: int
 
 
+@pytest.fixture(scope="session")
+def clients_python() -> Path:
+    """The Python of the environment that holds the clients of other projects."""
+    return outside.clients()
+
+
+@pytest.fixture(scope="session")
+def all_artifacts(wine_artifacts: Path, houses_artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifacts folder that holds `wine`, `houses` and `prices`; not to be written to."""
+    place = shutil.copytree(wine_artifacts, tmp_path_factory.mktemp("all") / "artifacts")
+    return shutil.copytree(houses_artifacts, place, dirs_exist_ok=True)
+
+
 @contextmanager
 def serving(artifacts: Path, reports: Path, **settings: Any) -> Iterator[Server]:
     """Run the real server on a free port of this machine, ready to answer; `settings` are `CELLAR_*` variables."""
@@ -308,9 +348,9 @@ def serving(artifacts: Path, reports: Path, **settings: Any) -> Iterator[Server]
 
 
 @pytest.fixture
-def server(wine_artifacts: Path, tmp_path: Path) -> Iterator[Server]:
-    """The real server on `wine`; it is ended with the test."""
-    with serving(wine_artifacts, tmp_path) as running:
+def server(all_artifacts: Path, tmp_path: Path) -> Iterator[Server]:
+    """The real server with `wine`, `houses` and `prices`; it is ended with the test."""
+    with serving(all_artifacts, tmp_path) as running:
         yield running
 
 
@@ -319,15 +359,6 @@ def every_server(every_model: Path) -> Iterator[Server]:
     """The real server on every model of the tests, with their reports."""
     with serving(every_model, every_model.parent / "reports", log="errors") as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def clients_python() -> Path:
-    """The Python of the environment that holds the clients of other projects."""
-    python = Path(os.environ.get("CELLAR_TEST_CLIENTS") or ROOT / ".venv-clients" / "bin" / "python")
-    if not python.exists():
-        pytest.skip(f"{python} is not there: make an environment with schemathesis and openapi-spec-validator")
-    return python
 
 
 def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:

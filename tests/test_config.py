@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,8 @@ def test_misspelt_setting_is_refused():
     """An argument that is no setting is an error, not silence."""
     with pytest.raises(Exception, match="max_row"):
         config.read({"max_row": 3}, {})
+
+
+def test_the_version_is_the_projects():
+    """What the service tells is the version that pyproject.toml names."""
+    assert tomllib.loads((config.ROOT / "pyproject.toml").read_text())["project"]["version"] == config.VERSION

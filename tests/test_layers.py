@@ -18,7 +18,7 @@ LAYERS = [
     {"rows"},
     {"model"},
     {"live", "calls", "schemas"},
-    {"include", "metrics", "replies"},
+    {"current", "include", "metrics", "replies"},
     {"openapi"},
     {"dialects", "catalogue", "documentation"},
     {"edge"},

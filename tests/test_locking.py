@@ -41,10 +41,13 @@ def test_every_pin_has_hashes(lock):
 
 
 def test_the_service_runs_what_the_workshop_tested():
-    """The service's lock is a part of the workshop's: the same versions and files."""
-    workshop, service = (pins(lock) for lock in LOCKS)
+    """The service's lock is a part of the workshop's: the same versions and files, on as many Pythons or fewer."""
+    workshop, service = (
+        {name.partition(" ;")[0]: re.findall(r"sha256:\w+", entry) for name, entry in pins(lock).items()}
+        for lock in LOCKS[:2]
+    )
     assert set(service) <= set(workshop)
-    assert all(workshop[name] == entry for name, entry in service.items())
+    assert all(workshop[name] == files for name, files in service.items())
 
 
 @pytest.mark.parametrize(("source", "lock"), locking.PAIRS)

@@ -1,0 +1,21 @@
+"""What the application that answers this request was put together from."""
+
+from __future__ import annotations
+
+from flask import current_app, g
+
+from service.live import Live
+from service.model import Model
+
+
+def live() -> Live:
+    """Return the models that this process answers with."""
+    found: Live = current_app.extensions["live"]
+    return found
+
+
+def model(name: str, version: int | None = None) -> Model:
+    """Return a model that is described, whose name and version the reply's headers and the log tell."""
+    g.model = live().get(name, version)
+    found: Model = g.model
+    return found

@@ -1,0 +1,69 @@
+"""KServe's first protocol, whose paths TensorFlow Serving's REST interface shares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response
+from werkzeug.exceptions import MethodNotAllowed
+
+from service import current, include
+from service.calls import Answer, Call
+from service.errors import RequestError
+from service.inputs import Inputs
+from service.replies import json_reply
+
+NAME = "kserve"
+PREDICT = ("/v1/models/<name>:predict", "/v1/models/<name>/versions/<int:version>:predict")
+PATHS = ("/v1",)
+
+KEYS = ("instances", "signature_name")
+"""What a body may hold; of signatures a model has one, whatever it is called."""
+
+pages = Blueprint("kserve", __name__)
+
+
+def predict(call: Call) -> Answer:
+    """Answer the rows under `instances`."""
+    inputs = _inputs(call)
+    prediction = call.predict(inputs)
+    beside = include.beside(call, include.NOTHING, inputs, prediction)
+    return Answer(msgspec.json.encode({"predictions": prediction.values.tolist(), **beside}))
+
+
+def error(status: int, detail: str) -> Response:
+    """Tell an error as both servers do."""
+    return json_reply({"error": detail}, status)
+
+
+@pages.get("/v1/models")
+def models() -> Response:
+    """List the models by name."""
+    return json_reply({"models": sorted(current.live().champions)})
+
+
+@pages.get("/v1/models/<name>")
+@pages.get("/v1/models/<name>/versions/<int:version>")
+def status(name: str, version: int | None = None) -> Response:
+    """Say that a model is ready, in the words of both servers."""
+    if ":" in name:  # a verb that was asked for by GET: no model's name has a colon
+        raise MethodNotAllowed(["POST"])
+    found = current.model(name, version)
+    fine: dict[str, Any] = {"error_code": "OK", "error_message": ""}
+    versions = [{"version": str(found.version), "state": "AVAILABLE", "status": fine}]
+    return json_reply({"name": found.name, "ready": True, "model_version_status": versions})
+
+
+def _inputs(call: Call) -> Inputs:
+    """Return the checked rows of a request."""
+    found = call.model.rows.read(call.body(), KEYS[:1]) if call.is_json else None
+    if found and not found.one:
+        return found.inputs
+    body = call.json()
+    if not isinstance(body, dict) or "instances" not in body or not body.keys() <= set(KEYS):
+        raise RequestError("the body must be an object with 'instances', a list of rows")
+    if not isinstance(body["instances"], list):
+        raise RequestError("'instances' must be a list of rows")
+    call.check_count(len(body["instances"]))
+    return call.model.schema.read(body["instances"])

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from speaking import Sent, told
+
+from service.config import VERSION
+
+
+@pytest.fixture
+def bottle(client: FlaskClient) -> dict[str, Any]:
+    """A row that fits `wine`."""
+    return {feature["name"]: feature["example"] for feature in client.get("/models/wine").json["features"]}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ([[1]], "exactly one of dataframe_split, dataframe_records, instances, inputs"),
+        ({}, "exactly one of"),
+        ({"instances": [], "inputs": []}, "exactly one of"),
+        ({"inputs": [], "params": [1]}, "'params' must be an object"),
+        ({"inputs": "x"}, "'inputs' must be a list of rows"),
+        ({"dataframe_records": {"alcohol": [1]}}, "'dataframe_records' must be a list of rows"),
+        ({"dataframe_records": [[1.0] * 13]}, "row 0: must be an object with the fields 'alcohol'"),
+        ({"dataframe_split": {"columns": ["alcohol"]}}, "missing required field `data`"),
+        ({"dataframe_split": {"columns": [1], "data": []}}, "Expected `str`, got `int`"),
+        ({"dataframe_split": {"columns": ["ash", "ash"], "data": []}}, "names a column twice"),
+        (
+            {"dataframe_split": {"columns": ["ash", "x"], "data": [[1, 2], [1]]}},
+            "row 1: has 1 values, 'columns' names 2",
+        ),
+        ({"inputs": {"alcohol": [1.0], "ash": [1.0, 2.0]}}, "a list of values for each column, all of one length"),
+        ({"inputs": {"alcohol": 1.0}}, "a list of values for each column"),
+        ({"inputs": {"alcohol": [1.0, 2.0]}}, "row 0: 'malic_acid' is missing"),
+    ],
+)
+def test_a_body_of_another_form(client: FlaskClient, body: Any, expected: str):
+    """What is none of the four forms is told in MLflow's shape."""
+    assert expected in told(Sent("/invocations", json.dumps(body).encode()).ask(client), 400)
+
+
+@pytest.mark.parametrize(
+    ("media", "status"),
+    [
+        ("application/json", 200),
+        ("application/json; charset=utf-8", 200),
+        ("application/json;charset=UTF-8", 200),
+        ("application/json; charset=latin-1", 415),
+        ("application/json; orient=split", 415),
+    ],
+)
+def test_parameters_of_the_content_type(client: FlaskClient, bottle: dict[str, Any], media: str, status: int):
+    """Of its parameters only the charset that all JSON has is taken."""
+    sent = Sent("/invocations", json.dumps({"instances": [bottle]}).encode(), {"Content-Type": media})
+    reply = sent.ask(client)
+    assert reply.status_code == status
+    if status != 200:
+        assert "is not spoken: charset=utf-8 is" in told(reply, 415)
+
+
+def test_what_the_model_does_not_read_is_ignored(client: FlaskClient, bottle: dict[str, Any]):
+    """A column more, parameters and an index of the frame change nothing."""
+    plain = client.post("/invocations", json={"instances": [bottle]}).json
+    more = {**bottle, "colour": "red"}
+    for body in (
+        {"inputs": [more], "params": {"temperature": 1}},
+        {"inputs": {name: [value] for name, value in more.items()}, "params": None},
+        {"dataframe_records": [more]},
+        {"dataframe_split": {"columns": list(more), "index": [9], "data": [list(more.values())]}},
+    ):
+        assert client.post("/invocations", json=body).json == plain
+
+
+def test_ping_and_version(client: FlaskClient):
+    """Health is an empty line for MLflow's client and JSON for vetiver's; the version is bare text."""
+    for path in ("/ping", "/health"):
+        assert client.get(path).data == client.get(path, headers={"Accept": "*/*"}).data == b"\n"
+    assert client.get("/ping", headers={"Accept": "application/json"}).json == {"ping": "pong"}
+    assert client.get("/version").text == VERSION
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, "RESOURCE_DOES_NOT_EXIST"), (405, "BAD_REQUEST")])
+def test_errors_have_codes(client: FlaskClient, status: int, code: str):
+    """Each status has MLflow's word for it."""
+    reply = client.get("/invocations" if status == 405 else "/invocations/x")
+    told(reply, status)
+    assert reply.json["error_code"] == code
