@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -42,7 +42,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     for pages in PAGES:
         app.register_blueprint(pages)
     for dialect in DIALECTS:
-        _add_predictions(app, dialect)
+        _add_routes(app, dialect.NAME, dialect.PREDICT, dialect.predict)
+    _add_routes(app, "explain", native.EXPLAIN, native.explain)
     app.add_url_rule("/metrics", "metrics", lambda: Response(metrics.text(), content_type=MEDIA))
     app.register_error_handler(CellarError, _cellar_error)
     app.register_error_handler(HTTPException, _http_error)
@@ -51,17 +52,16 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     return app
 
 
-def _add_predictions(app: Flask, dialect: Dialect) -> None:
-    """Route a dialect's requests for predictions to it."""
+def _add_routes(app: Flask, endpoint: str, rules: Sequence[str], answer: Callable[[Call], Answer]) -> None:
+    """Route a dialect's requests to the function that answers them."""
     config, live = app.config["CELLAR"], app.extensions["live"]
 
-    def predict(name: str = config.default_model, version: int | None = None) -> Response:
-        call = Call(request.environ, config, live.get(name, version))
-        return _response(dialect.predict(call))
+    def view(name: str = config.default_model, version: int | None = None) -> Response:
+        return _response(answer(Call(request.environ, config, live.get(name, version))))
 
-    predict.__doc__ = dialect.predict.__doc__
-    for rule in dialect.PREDICT:
-        app.add_url_rule(rule, dialect.NAME, predict, methods=["POST"])
+    view.__doc__ = answer.__doc__
+    for rule in rules:
+        app.add_url_rule(rule, endpoint, view, methods=["POST"])
 
 
 def _response(answer: Answer) -> Response:

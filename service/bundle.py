@@ -118,12 +118,16 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Golden(msgspec.Struct, frozen=True):
-    """Rows and the answers of scikit-learn's own pipeline for them; `tolerance` is absolute."""
+    """Rows and the answers of scikit-learn's own pipeline for them; `tolerance` is absolute.
+
+    `background` are training rows that a prediction is explained by: what it would be on average.
+    """
 
     rows: list[dict[str, Value]]
     predict: list[Value]
     predict_proba: list[list[float]]
     tolerance: float
+    background: list[dict[str, Value]] = []
 
 
 class Metric(msgspec.Struct, frozen=True):

@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from service import explanation
+from service.bundle import Label
 from service.config import Config
 from service.errors import DeadlineError, MediaTypeError, RequestError, TooLargeError
 from service.inputs import Inputs
@@ -125,6 +127,13 @@ class Call:
         self.facts.rows += len(inputs)
         self.facts.model_ms += (time.perf_counter() - start) * 1000
         return prediction
+
+    def explain(self, inputs: Inputs, prediction: Prediction, label: Label | None = None) -> list[dict[str, Any]]:
+        """Return the explanation of each row as replies hold it; `label` is the class that is asked for."""
+        start = time.perf_counter()
+        found = explanation.explain(self.model, inputs, prediction, label, self.check_time)
+        self.facts.model_ms += (time.perf_counter() - start) * 1000
+        return explanation.as_documents(self.model, found)
 
     def check_time(self) -> None:
         """Raise DeadlineError if the request takes longer than CELLAR_DEADLINE."""

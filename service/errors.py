@@ -63,6 +63,13 @@ class NoModelError(CellarError):
     title = "No usable model yet"
 
 
+class ExplanationError(CellarError):
+    """Raised if a version keeps no rows to explain its predictions by."""
+
+    status = 409
+    title = "Cannot be explained"
+
+
 class PromotionError(CellarError):
     """Raised if a version cannot become champion."""
 

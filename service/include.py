@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from service import calibration
-from service.bundle import Calibration
+from service.bundle import Calibration, Label
 from service.calls import Call
 from service.errors import RequestError, meant
+from service.explanation import class_named
 from service.inputs import Inputs
 from service.model import Model, Prediction
 
-INCLUDES = ("probabilities", "interval")
-PARAMETERS = ("include", "coverage")
+INCLUDES = ("probabilities", "interval", "explanation")
+PARAMETERS = ("include", "coverage", "class")
 COVERAGE = 0.9
 
 
@@ -23,12 +25,13 @@ class Asked(msgspec.Struct, frozen=True):
 
     include: tuple[str, ...] = ()
     coverage: float = COVERAGE
+    label: Label | None = None
 
 
 NOTHING = Asked()
 
 
-def read(call: Call) -> Asked:
+def read(call: Call, offered: Sequence[str] = INCLUDES) -> Asked:
     """Return what the query asks for, or raise RequestError at what is unknown or cannot be given."""
     if not call.query:
         return NOTHING
@@ -38,15 +41,16 @@ def read(call: Call) -> Asked:
             raise RequestError(f"the query's parameter {name[:40]!r} is not known; {near}")
     include = tuple(call.query["include"].split(",")) if "include" in call.query else ()
     for word in include:
-        if word not in INCLUDES:
-            near = meant(word, INCLUDES, f"known are {', '.join(INCLUDES)}")
+        if word not in offered:
+            near = meant(word, offered, f"known are {', '.join(offered)}")
             raise RequestError(f"include={word[:40]!r} is not known; {near}")
     if "probabilities" in include and not call.model.classes:
         raise RequestError(f"{call.model.name} predicts a number and has no probabilities")
     coverage = _coverage(call.query["coverage"]) if "coverage" in call.query else COVERAGE
     if "interval" in include or "coverage" in call.query:
         calibration.threshold(measured(call.model), coverage)  # what cannot be promised is refused before any work
-    return Asked(include, coverage)
+    label = class_named(call.model, call.query["class"]) if "class" in call.query else None
+    return Asked(include, coverage, label)
 
 
 def beside(call: Call, asked: Asked, inputs: Inputs, prediction: Prediction) -> dict[str, Any]:
@@ -56,6 +60,8 @@ def beside(call: Call, asked: Asked, inputs: Inputs, prediction: Prediction) -> 
         parts["probabilities"] = probabilities(call.model, prediction)
     if "interval" in asked.include:
         parts["interval"] = interval(call.model, prediction, asked.coverage)
+    if "explanation" in asked.include:
+        parts["explanations"] = call.explain(inputs, prediction, asked.label)
     if inputs.warnings:
         parts["warnings"] = inputs.warnings
     return parts

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from service import bundle, onnx_file
-from service.bundle import Bundle, Golden, Label
+from service.bundle import Bundle, Golden, Label, Value
 from service.errors import BundleError, CellarError
 from service.inputs import Inputs, Schema
 from service.rows import RowReader
@@ -41,6 +41,7 @@ class Model:
         self._session = _session(source)
         self._reads = {given.name for given in self._session.get_inputs()}
         _replay(self)
+        self.background = _read_golden(self, source.golden.background)
 
     def predict(self, inputs: Inputs, check_time: Callable[[], None] = lambda: None) -> Prediction:
         """Return the prediction for every row of `inputs`; what `check_time` raises ends it between two chunks."""
@@ -85,14 +86,21 @@ def _session(source: Bundle) -> onnxruntime.InferenceSession:
 def _replay(model: Model) -> None:
     """Raise BundleError unless the model answers its golden rows as it did when it was trained."""
     golden, folder = model.bundle.golden, model.bundle.folder
+    rows = _read_golden(model, golden.rows)
     try:
-        same = _agrees(model.predict(model.schema.read_records(golden.rows)), golden, bool(model.classes))
-    except CellarError as error:
-        raise BundleError(f"{bundle.told(folder / bundle.GOLDEN)} does not fit the manifest: {error}") from error
-    except Exception as error:  # as above: a graph that loads may still fail when it runs
+        same = _agrees(model.predict(rows), golden, bool(model.classes))
+    except Exception as error:  # as in _session: a graph that loads may still fail when it runs
         raise BundleError(f"{bundle.told(folder, 2)} fails on its golden rows: {str(error)[:200]}") from error
     if not golden.rows or not same:
         raise BundleError(f"{bundle.told(folder, 2)} does not answer its golden rows as it did when it was trained")
+
+
+def _read_golden(model: Model, rows: list[dict[str, Value]]) -> Inputs:
+    try:
+        return model.schema.read_records(rows)
+    except CellarError as error:
+        place = bundle.told(model.bundle.folder / bundle.GOLDEN)
+        raise BundleError(f"{place} does not fit the manifest: {error}") from error
 
 
 def _agrees(answer: Prediction, golden: Golden, classify: bool) -> bool:

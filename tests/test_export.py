@@ -64,6 +64,24 @@ def test_golden_answers_are_those_of_scikit_learn(trained):
         assert golden.predict_proba == [[]] * len(golden.rows)
 
 
+def test_background_is_drawn_from_the_training_rows(trained):
+    """At most 64 of them, each a row that the model was fitted to, no two at one place, the same each time."""
+    features = described(trained)
+    golden, again = (export.golden_rows(trained.pipeline, trained.X, features) for _ in range(2))
+    assert golden.background == again.background
+    assert len(golden.background) == 64 == export.BACKGROUND < len(trained.X)
+    drawn, given = Schema(features).read_records(golden.background), export.as_inputs(trained.X, features)
+    rows = {(*map(str, numbers), *texts) for numbers, texts in zip(given.numbers, given.categories, strict=True)}
+    own = {(*map(str, numbers), *texts) for numbers, texts in zip(drawn.numbers, drawn.categories, strict=True)}
+    assert own <= rows and len(own) == 64
+
+
+def test_background_of_few_rows_is_all_of_them(trained_wine):
+    """A table smaller than that is kept whole."""
+    X = trained_wine.X.iloc[:20]
+    assert len(export.golden_rows(trained_wine.pipeline, X, described(trained_wine)).background) == 20
+
+
 def test_golden_rows_leave_out_a_draw(trained_wine):
     """A row for which two classes are equally likely is no test of a label; with no other rows nothing is exported."""
     from sklearn.dummy import DummyClassifier

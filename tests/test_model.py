@@ -133,6 +133,13 @@ def test_golden_rows_that_do_not_fit_refuse_the_bundle(wine: Path, reseal: Calla
         model.load(wine)
 
 
+def test_background_that_does_not_fit_refuses_the_bundle(wine: Path, reseal: Callable[[Path], None]):
+    """So do rows to explain by that the model does not read."""
+    change_golden(wine, reseal, background=[{"alcohol": 1}])
+    with pytest.raises(BundleError, match=r"^wine/1/golden\.json does not fit the manifest: row 0"):
+        model.load(wine)
+
+
 def test_pickle_is_refused_and_not_run(wine: Path, tmp_path: Path, reseal: Callable[[Path], None]):
     """A pickle under the model's name and with the right hash is refused, and none of its code runs."""
     attack = pickle.dumps(Code(tmp_path / "ran"))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -468,6 +469,104 @@ def test_number_has_no_probabilities(houses: FlaskClient, house: dict[str, Any])
 def test_unknown_include_is_refused(wine: FlaskClient, bottle: dict[str, Any]):
     """A word that `include` does not know is answered by 400 with those it knows."""
     assert "known are probabilities" in refusal(ask(wine, bottle, address="/predict?include=secrets"), 400)["detail"]
+
+
+# Explanations
+
+
+def explain(client: FlaskClient, body: Any, address: str = "/explain") -> TestResponse:
+    """Ask why."""
+    return client.post(address, json=body)
+
+
+@pytest.mark.parametrize("address", ["/explain", "/models/wine/explain", "/models/wine/versions/1/explain"])
+def test_explanations_lead_from_the_base_to_the_probability(wine: FlaskClient, bottle: dict[str, Any], address: str):
+    """`instances` give `explanations`, whose contributions to the predicted class sum up to its probability."""
+    body = {"instances": [bottle, {**bottle, "hue": 1.2}]}
+    reply = explain(wine, body, address)
+    assert (reply.json["model"], reply.json["version"]) == ("wine", 1)
+    assert reply.json["id"] == reply.headers["X-Request-Id"] and reply.headers["X-Model"] == "wine"
+    probabilities = wine.post("/predict?include=probabilities", json=body).json["probabilities"]
+    for why, row in zip(reply.json["explanations"], probabilities, strict=True):
+        assert set(why) == {"class", "prediction", "base", "contributions"}
+        assert why["class"] == why["prediction"] == 0
+        assert list(why["contributions"]) == list(bottle)
+        assert why["base"] + sum(why["contributions"].values()) == pytest.approx(row["0"], abs=1e-6)
+
+
+def test_number_is_explained_without_a_class(houses: FlaskClient, house: dict[str, Any]):
+    """The contributions to a number sum up to it, categories and missing values among them."""
+    rows = [house, {**house, FLOORS: None, HEATING: None}]
+    predictions = ask(houses, *rows, address="/models/prices/predict").json["predictions"]
+    answers = explain(houses, {"instances": rows}, "/models/prices/explain").json["explanations"]
+    for why, number in zip(answers, predictions, strict=True):
+        assert set(why) == {"prediction", "base", "contributions"} and why["prediction"] == number
+        assert why["base"] + sum(why["contributions"].values()) == pytest.approx(number, abs=1e-6)
+    assert answers[0]["contributions"] != answers[1]["contributions"]
+
+
+def test_another_class_may_be_explained(houses: FlaskClient, house: dict[str, Any]):
+    """`class` names whose probability is explained, the prediction stays; an unknown one is told the nearest."""
+    row = ask(houses, house, address="/predict?include=probabilities").json
+    for label, probability in row["probabilities"][0].items():
+        reply = houses.post("/explain", query_string={"class": label}, json={"instances": [house]})
+        (why,) = reply.json["explanations"]
+        assert (why["class"], why["prediction"]) == (label, row["predictions"][0])
+        assert why["base"] + sum(why["contributions"].values()) == pytest.approx(probability, abs=1e-6)
+    refused = explain(houses, {"instances": [house]}, "/explain?class=grande")
+    assert refusal(refused, 400)["detail"] == "class='grande' is not a class of houses; did you mean 'grand'?"
+    number = explain(houses, {"instances": [house]}, "/models/prices/explain?class=grand")
+    assert "predicts a number" in refusal(number, 400)["detail"]
+
+
+def test_shape_of_the_body_decides_the_shape_of_the_explanation(wine: FlaskClient, bottle: dict[str, Any]):
+    """As it does for predictions."""
+    (why,) = explain(wine, {"instances": [bottle]}).json["explanations"]
+    values = list(bottle.values())
+    assert explain(wine, {"features": values}).json["explanation"] == why
+    assert explain(wine, {"features": [values]}).json["explanation"] == [why]
+    assert explain(wine, [values]).json == [why]
+    assert explain(wine, [bottle]).json == {"explain": [why]}
+    assert explain(wine, {"instances": []}).json["explanations"] == []
+
+
+def test_explanations_stand_beside_predictions(wine: FlaskClient, bottle: dict[str, Any]):
+    """`include=explanation` gives what `/explain` does, which can have probabilities and warnings beside it."""
+    beside = ask(wine, bottle, address="/predict?include=explanation&class=2").json
+    reply = explain(wine, {"instances": [{**bottle, "alcohol": 99}]}, "/explain?class=2&include=probabilities").json
+    assert beside["predictions"] == [0]
+    assert beside["explanations"][0]["class"] == reply["explanations"][0]["class"] == 2
+    assert reply["warnings"][0]["field"] == "alcohol" and set(reply["probabilities"][0]) == {"0", "1", "2"}
+    (why,) = explain(wine, {"instances": [bottle]}, "/explain?class=2").json["explanations"]
+    assert why == {"prediction": 0, **beside["explanations"][0]}
+
+
+def test_what_cannot_be_explained_is_refused(wine: FlaskClient, bottle: dict[str, Any]):
+    """Wrong rows as for a prediction, too many rows with the limit."""
+    assert "'ash'" in refusal(explain(wine, {"instances": [{**bottle, "ash": "much"}]}), 422)["detail"]
+    assert "the limit for wine is 156" in refusal(explain(wine, {"instances": [bottle] * 157}), 413)["detail"]
+    assert "known are" in refusal(explain(wine, [bottle], "/explain?include=explanation"), 400)["detail"]
+
+
+def test_version_that_keeps_no_rows_is_not_explained(
+    artifacts: Path, reseal: Callable[[Path], None], tmp_path: Path, bottle: dict[str, Any]
+):
+    """One that was made before bundles kept them predicts as ever; asked why, it says the cure."""
+    golden = artifacts / "wine" / "1" / "golden.json"
+    content = json.loads(golden.read_text())
+    del content["background"]
+    golden.write_text(json.dumps(content))
+    reseal(golden.parent)
+    client = create_app({"artifacts": artifacts, "reports": tmp_path}).test_client()
+    assert ask(client, bottle).json["predictions"] == [0]
+    for address in ("/explain", "/predict?include=explanation"):
+        assert "train it again" in refusal(ask(client, bottle, address=address), 409)["detail"]
+
+
+def test_explaining_ends_at_the_deadline(wine_artifacts: Path, tmp_path: Path, bottle: dict[str, Any]):
+    """What takes too long is answered by 504 and not brought to its end."""
+    client = create_app({"artifacts": wine_artifacts, "reports": tmp_path, "deadline": 0.03}).test_client()
+    assert "CELLAR_DEADLINE" in refusal(ask(client, *[bottle] * 156, address="/explain"), 504)["detail"]
 
 
 # Problems

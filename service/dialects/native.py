@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from flask import Response
@@ -19,7 +19,20 @@ PREDICT = ("/predict", "/models/<name>/predict", "/models/<name>/versions/<int:v
 PATHS = ()
 """Its errors are the service's own."""
 
-Reply = Callable[[list[Any], dict[str, Any]], Any]
+EXPLAIN = ("/explain", "/models/<name>/explain", "/models/<name>/versions/<int:version>/explain")
+
+
+class Words(NamedTuple):
+    """What a reply calls an answer, several, and those to bare records."""
+
+    one: str
+    many: str
+    verb: str
+
+
+PREDICTION, EXPLANATION = Words("prediction", "predictions", "predict"), Words("explanation", "explanations", "explain")
+
+Reply = Callable[[Words, list[Any], dict[str, Any]], Any]
 
 
 def predict(call: Call) -> Answer:
@@ -27,14 +40,29 @@ def predict(call: Call) -> Answer:
     asked = include.read(call)
     inputs, reply = _inputs(call)
     prediction = call.predict(inputs)
-    beside = {"model": call.model.name, "version": call.model.version, "id": call.id}
-    beside |= include.beside(call, asked, inputs, prediction)
-    return Answer(msgspec.json.encode(reply(prediction.values.tolist(), beside)))
+    beside = _named(call) | include.beside(call, asked, inputs, prediction)
+    return Answer(msgspec.json.encode(reply(PREDICTION, prediction.values.tolist(), beside)))
+
+
+def explain(call: Call) -> Answer:
+    """Explain one row's prediction or many, given as they are for a prediction."""
+    asked = include.read(call, ("probabilities", "interval"))
+    inputs, reply = _inputs(call)
+    prediction = call.predict(inputs)
+    explanations = call.explain(inputs, prediction, asked.label)
+    values = zip(prediction.values.tolist(), explanations, strict=True)
+    answers = [{"prediction": value, **explanation} for value, explanation in values]
+    beside = _named(call) | include.beside(call, asked, inputs, prediction)
+    return Answer(msgspec.json.encode(reply(EXPLANATION, answers, beside)))
 
 
 def error(status: int, detail: str) -> Response:
     """Return the problem document of an error."""
     return http_problem(status, detail)
+
+
+def _named(call: Call) -> dict[str, Any]:
+    return {"model": call.model.name, "version": call.model.version, "id": call.id}
 
 
 def _inputs(call: Call) -> tuple[Inputs, Reply]:
@@ -70,24 +98,24 @@ def _rows(body: Any) -> tuple[list[Any], Reply]:
     return rows, _many
 
 
-def _instances(answers: list[Any], beside: dict[str, Any]) -> Any:
-    return {"predictions": answers, **beside}
+def _instances(words: Words, answers: list[Any], beside: dict[str, Any]) -> Any:
+    return {words.many: answers, **beside}
 
 
-def _one(answers: list[Any], beside: dict[str, Any]) -> Any:
-    return {"prediction": answers[0], **beside}
+def _one(words: Words, answers: list[Any], beside: dict[str, Any]) -> Any:
+    return {words.one: answers[0], **beside}
 
 
-def _many(answers: list[Any], beside: dict[str, Any]) -> Any:
-    return {"prediction": answers, **beside}
+def _many(words: Words, answers: list[Any], beside: dict[str, Any]) -> Any:
+    return {words.one: answers, **beside}
 
 
-def _bare(answers: list[Any], beside: dict[str, Any]) -> Any:
+def _bare(words: Words, answers: list[Any], beside: dict[str, Any]) -> Any:
     return answers
 
 
-def _bare_records(answers: list[Any], beside: dict[str, Any]) -> Any:
-    return {"predict": answers}
+def _bare_records(words: Words, answers: list[Any], beside: dict[str, Any]) -> Any:
+    return {words.verb: answers}
 
 
 REPLIES: dict[str, Reply] = {"instances": _instances, "features": _many, "": _bare}

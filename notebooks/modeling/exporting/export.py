@@ -24,6 +24,9 @@ from service.errors import DataError
 from service.files import sha256
 from service.inputs import Inputs, Schema
 
+BACKGROUND = 64
+"""How many training rows a bundle keeps to explain predictions by; `inv bench explain` shows what more would give."""
+
 PACKAGES = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy", "pandas")
 
 
@@ -69,7 +72,10 @@ def checked(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature], sp
 
 
 def golden_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature], spread: float = 1.0) -> Golden:
-    """Return rows as a client would send them with the answers that scikit-learn gives, for a service to replay."""
+    """Return rows as a client would send them with the answers that scikit-learn gives, for a service to replay.
+
+    Beside them stand training rows, drawn by a fixed seed, that predictions are explained by.
+    """
     sample = X.iloc[np.linspace(0, len(X) - 1, min(len(X), 10)).astype(int)]
     edges = edge_rows(pipeline, X, features)
     rows = pd.concat([sample, edges.iloc[np.linspace(0, len(edges) - 1, min(len(edges), 30)).astype(int)]])
@@ -87,6 +93,7 @@ def golden_rows(pipeline: Pipeline, X: pd.DataFrame, features: Sequence[Feature]
         predict=pipeline.predict(rows).tolist(),
         predict_proba=probabilities.tolist(),
         tolerance=TOLERANCE if classifier else tolerance(spread, pipeline.predict(rows)),
+        background=_rows_as_sent(X.sample(min(len(X), BACKGROUND), random_state=0), features),
     )
 
 
