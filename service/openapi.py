@@ -10,6 +10,7 @@ from service import schemas
 from service.bundle import Bundle, Data, Feature, Metric, Target
 from service.calibration import most
 from service.config import Config
+from service.explanation import most_explained
 from service.include import COVERAGE
 from service.registry import Event
 from service.schemas import Schema, closed, plain
@@ -20,6 +21,7 @@ WHEN = {
     400: "The request cannot be read: it is not JSON, has another form, or a parameter is wrong.",
     401: "The token is missing or wrong (`CELLAR_READ_TOKEN`).",
     404: "There is no such model, version or page.",
+    409: "The version was made by an earlier Cellar and keeps nothing to explain by: train it again.",
     413: "More rows or bytes than the service takes at once (`CELLAR_MAX_ROWS`, `CELLAR_MAX_BODY`).",
     415: "The body is of a media type that is not spoken here.",
     422: "The rows do not fit the model: `errors` names row, field and reason.",
@@ -44,7 +46,7 @@ def document(bundles: Sequence[Bundle], config: Config) -> Schema:
     for bundle in bundles:
         paths |= _model_paths(bundle)
         if bundle.manifest.model == config.default_model:
-            paths["/predict"] = {"post": _predict(bundle, "predict", "by the default model")}
+            paths |= _answers(bundle, "", "default", "by the default model")
     made = {
         "openapi": "3.1.0",
         "info": {
@@ -120,24 +122,33 @@ def _places(bundle: Bundle, place: str, key: str, who: str) -> Schema:
     pages["get"]["parameters"].append(page)
     pages["get"]["responses"]["308"] = {"description": "The evaluation has an address of its own, `report`."}
     return {
-        f"{place}/predict": {"post": _predict(bundle, f"predict_{key}", who)},
+        **_answers(bundle, place, key, who),
         place: _get(f"describe_{key}", "what it reads and how good it is", described, 404, tag=name),
         f"{place}/report": _get(f"report_{key}", "its evaluation", _page("The report.", *MODEL_HEADERS), 404, tag=name),
         f"{place}/{{page}}.html": pages,
     }
 
 
-def _predict(bundle: Bundle, key: str, who: str) -> Schema:
+def _answers(bundle: Bundle, place: str, key: str, who: str) -> Schema:
+    included = schemas.includes(bundle)
+    explained = [name for name in included if name != "explanation"]
+    return {
+        f"{place}/predict": {"post": _ask(bundle, "", f"predict_{key}", f"a prediction {who}", included)},
+        f"{place}/explain": {"post": _ask(bundle, "Explain", f"explain_{key}", f"why {who}", explained)},
+    }
+
+
+def _ask(bundle: Bundle, kind: str, key: str, summary: str, included: Sequence[str]) -> Schema:
     name = bundle.manifest.model
-    body = {"schema": _ref(f"{name}.Request"), "examples": _bodies(bundle.manifest.features)}
+    body = {"schema": _ref(f"{name}.{kind}Request"), "examples": _bodies(bundle.manifest.features)}
     made = _operation(
         key,
-        f"a prediction {who}",
-        _json(_ref(f"{name}.Reply"), "In the form in which the rows came.", *MODEL_HEADERS),
-        *(400, 404, 413, 415, 422, 504),
+        summary,
+        _json(_ref(f"{name}.{kind}Reply"), "In the form in which the rows came.", *MODEL_HEADERS),
+        *(400, 404, 409, 413, 415, 422, 504),
         tag=name,
     )
-    made["parameters"] += _parameters(bundle)
+    made["parameters"] += _parameters(bundle, included)
     return {**made, "requestBody": {"required": True, "content": {"application/json": body}}}
 
 
@@ -148,10 +159,12 @@ def _bodies(features: Sequence[Feature]) -> Schema:
     return {name: {"value": body} for name, body in bodies.items()}
 
 
-def _parameters(bundle: Bundle) -> list[Schema]:
-    found = schemas.includes(bundle)
-    asked = {"type": "array", "items": {"enum": found}, "minItems": 1}
-    parameters = [_query("include", "What is answered beside the predictions.", asked, explode=False)] if found else []
+def _parameters(bundle: Bundle, included: Sequence[str]) -> list[Schema]:
+    asked = {"type": "array", "items": {"enum": list(included)}, "minItems": 1}
+    parameters = [_query("include", "What else is answered.", asked, explode=False)] if included else []
+    classes = [str(label) for label in bundle.manifest.target.classes]
+    if classes:
+        parameters.append(_query("class", "Whose probability is explained.", {"type": "string", "enum": classes}))
     calibration = bundle.metrics and bundle.metrics.calibration
     if calibration:
         limits = {"exclusiveMinimum": 0, "maximum": most(calibration.rows), "examples": [COVERAGE]}
@@ -257,8 +270,22 @@ def _schemas(bundles: Iterable[Bundle], config: Config) -> Schema:
         row, listed = f"{name}.Row", f"{name}.Values"
         made[row], made[listed] = schemas.record(features), schemas.values(features)
         made[f"{name}.Request"] = schemas.request(_ref(row), _ref(listed), config.max_rows)
-        made[f"{name}.Reply"] = schemas.reply(bundle)
+        most = min(config.max_rows, most_explained(len(bundle.golden.background), len(features)))
+        made[f"{name}.ExplainRequest"] = schemas.request(_ref(row), _ref(listed), most)
+        made |= _replies(bundle)
     return made
+
+
+def _replies(bundle: Bundle) -> Schema:
+    name, one = bundle.manifest.model, schemas.answer(bundle)
+    included = schemas.includes(bundle)
+    beside = schemas.beside_answers(bundle, included)
+    why = schemas.explanation(bundle, prediction=one)
+    beside_why = schemas.beside_answers(bundle, [word for word in included if word != "explanation"])
+    return {
+        f"{name}.Reply": schemas.reply(one, beside),
+        f"{name}.ExplainReply": schemas.reply(why, beside_why, schemas.EXPLANATION),
+    }
 
 
 def _description() -> Schema:

@@ -18,6 +18,9 @@ Schema = dict[str, Any]
 LARGEST = 340282356779733642748073463979561713663
 """The largest whole number that is finite in 32 bits, which is all a model reads; so is every fraction below it."""
 
+PREDICTION, EXPLANATION = ("prediction", "predictions", "predict"), ("explanation", "explanations", "explain")
+"""What a reply calls an answer, several, and those to bare records."""
+
 NAMED = 20
 """How many categories a description names."""
 
@@ -81,18 +84,17 @@ def request(row: Schema, listed: Schema, most: int) -> Schema:
     }
 
 
-def reply(bundle: Bundle) -> Schema:
-    """Return what the answer to a prediction is: its form follows that of the body."""
-    one = answer(bundle)
+def reply(one: Schema, beside: Schema, words: tuple[str, str, str] = PREDICTION) -> Schema:
+    """Return what a request for such answers is answered with: its form follows that of the body."""
     many = {"type": "array", "items": one}
-    beside = beside_predictions(bundle)
+    single, several, verb = words
     always = ("model", "version", "id")
     return {
         "anyOf": [
-            {"title": "of instances", **closed({"predictions": many, **beside}, ("predictions", *always))},
-            {"title": "of features, one row", **closed({"prediction": one, **beside}, ("prediction", *always))},
-            {"title": "of features, rows", **closed({"prediction": many, **beside}, ("prediction", *always))},
-            {"title": "of a bare list of records", **closed({"predict": many})},
+            {"title": "of instances", **closed({several: many, **beside}, (several, *always))},
+            {"title": "of features, one row", **closed({single: one, **beside}, (single, *always))},
+            {"title": "of features, rows", **closed({single: many, **beside}, (single, *always))},
+            {"title": "of a bare list of records", **closed({verb: many})},
             {"title": "of a bare list of rows", **many},
         ]
     }
@@ -110,27 +112,47 @@ def answer(bundle: Bundle) -> Schema:
 
 def includes(bundle: Bundle) -> list[str]:
     """Return what may be asked for beside predictions."""
-    has = {"probabilities": bundle.manifest.target.classes, "interval": bundle.metrics and bundle.metrics.calibration}
+    has = {
+        "probabilities": bundle.manifest.target.classes,
+        "interval": bundle.metrics and bundle.metrics.calibration,
+        "explanation": bundle.golden.background,
+    }
     return [name for name, given in has.items() if given]
 
 
-def beside_predictions(bundle: Bundle) -> Schema:
-    """Return what stands beside predictions, by its name."""
+def beside_answers(bundle: Bundle, included: Sequence[str]) -> Schema:
+    """Return what stands beside answers, by its name, where so much may be asked for."""
     classes = bundle.manifest.target.classes
     share = {"minimum": 0, "description": OVERFLOW, "anyOf": NUMBER_OR_NULL}
     limits = {"type": "array", "items": {"anyOf": NUMBER_OR_NULL}, "minItems": 2, "maxItems": 2}
     members = {"type": "array", "items": {"enum": classes}, "minItems": 1, "uniqueItems": True}
-    included = {
-        "probabilities": closed(dict.fromkeys(map(str, classes), share)),
-        "interval": {"description": "The set of classes.", **members} if classes else {"title": "low, high", **limits},
+    known = {
+        "probabilities": ("probabilities", closed(dict.fromkeys(map(str, classes), share))),
+        "interval": ("interval", {"description": "The set of classes.", **members} if classes else limits),
+        "explanation": ("explanations", explanation(bundle)),
     }
+    parts = [known[name] for name in included]
     return {
         "model": {"const": bundle.manifest.model},
         "version": {"type": "integer", "minimum": 1},
         "id": REQUEST_ID,
-        "warnings": {"type": "array", "items": {"$ref": reference("Problem")}, "minItems": 1, "maxItems": WARNED},
-        **{name: {"type": "array", "items": included[name]} for name in includes(bundle)},
+        "warnings": warnings(),
+        **{name: {"type": "array", "items": part} for name, part in parts},
     }
+
+
+def explanation(bundle: Bundle, **more: Schema) -> Schema:
+    """Return what explains one prediction."""
+    number = {"description": OVERFLOW, "anyOf": NUMBER_OR_NULL}
+    classes = bundle.manifest.target.classes
+    named = {"class": {"enum": classes}} if classes else {}
+    contributions = closed({one.name: number for one in bundle.manifest.features})
+    return closed({**named, "base": number, "contributions": contributions, **more})
+
+
+def warnings() -> Schema:
+    """Return what is told of values that training did not see."""
+    return {"type": "array", "items": {"$ref": reference("Problem")}, "minItems": 1, "maxItems": WARNED}
 
 
 def problem_document() -> Schema:

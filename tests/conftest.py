@@ -373,15 +373,6 @@ def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
     raise RuntimeError(f"the server did not start (exit status {process.poll()})")
 
 
-@pytest.fixture(scope="session")
-def clients_python() -> Path:
-    """The Python of the environment that has the programs of others which tests compare with."""
-    python = ROOT / ".venv-clients" / "bin" / "python"
-    if not python.is_file():
-        pytest.skip("there is no environment .venv-clients with the packages of tests/clients/requirements.lock")
-    return python
-
-
 @pytest.fixture
 def write(tmp_path):
     """The function that writes a table called t.csv and, if there is one, its card."""
