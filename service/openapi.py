@@ -3,48 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from http import HTTPStatus
 from typing import Any
 
-from service import schemas
+from service import protocols, schemas
 from service.bundle import Bundle, Data, Feature, Metric, Target
 from service.calibration import most
 from service.config import Config
 from service.explanation import most_explained
 from service.include import COVERAGE
+from service.operations import (
+    MODEL_HEADERS,
+    PROBLEM,
+    SECURITY,
+    TIMING,
+    WHEN,
+    as_json,
+    as_page,
+    as_text,
+    get,
+    header,
+    health,
+    operation,
+    ref,
+    refusal,
+)
 from service.registry import Event
 from service.schemas import Schema, closed, plain
 
 PAGES = ("01_explore", "02_train", "03_evaluate")
 
-WHEN = {
-    400: "The request cannot be read: it is not JSON, has another form, or a parameter is wrong.",
-    401: "The token is missing or wrong (`CELLAR_READ_TOKEN`).",
-    404: "There is no such model, version or page.",
-    409: "The version was made by an earlier Cellar and keeps nothing to explain by: train it again.",
-    413: "More rows or bytes than the service takes at once (`CELLAR_MAX_ROWS`, `CELLAR_MAX_BODY`).",
-    415: "The body is of a media type that is not spoken here.",
-    422: "The rows do not fit the model: `errors` names row, field and reason.",
-    500: "The service failed; its log names the cause beside the request's id.",
-    503: "No model can answer yet, or more requests are being answered than `CELLAR_MAX_INFLIGHT`.",
-    504: "The request took longer than `CELLAR_DEADLINE`.",
-}
-"""When an error is answered, by its status."""
-
-ALWAYS = (401, 500, 503)
-"""What every operation but those of health may be answered with."""
-
-SECURITY: list[dict[str, list[str]]] = [{"token": []}, {"password": []}]
-"""Either of them will do."""
-
-PROBLEM = "ProblemDocument"
-
 
 def document(bundles: Sequence[Bundle], config: Config) -> Schema:
     """Return the document of a service that answers with these bundles within these limits."""
-    paths = _service_paths()
+    paths = _service_paths() | protocols.service_paths()
     for bundle in bundles:
-        paths |= _model_paths(bundle)
+        paths |= _model_paths(bundle) | protocols.paths(bundle, bundle.manifest.model == config.default_model)
         if bundle.manifest.model == config.default_model:
             paths |= _answers(bundle, "", "default", "by the default model")
     made = {
@@ -55,7 +48,11 @@ def document(bundles: Sequence[Bundle], config: Config) -> Schema:
             "description": "Models made by notebooks. Each has its own fields, units and example here.",
         },
         "servers": [{"url": "/"}],
-        "tags": [*(_tag(bundle) for bundle in bundles), {"name": "service"}],
+        "tags": [
+            *(_tag(bundle) for bundle in bundles),
+            {"name": "service"},
+            *({"name": name} for name in protocols.TAGS),
+        ],
         "security": SECURITY,
         "paths": paths,
         "components": _components(bundles, config),
@@ -65,11 +62,13 @@ def document(bundles: Sequence[Bundle], config: Config) -> Schema:
 
 def _without_token(made: Schema) -> Schema:
     """Take out of a document what is so only where a token is asked for."""
-    del made["security"], made["components"]["securitySchemes"], made["components"]["responses"]["401"]
+    del made["security"], made["components"]["securitySchemes"]
+    for name in [name for name in made["components"]["responses"] if name.endswith("401")]:
+        del made["components"]["responses"][name]
     for methods in made["paths"].values():
-        for operation in methods.values():
-            operation.pop("security", None)
-            operation["responses"].pop("401", None)
+        for each in methods.values():
+            each.pop("security", None)
+            each["responses"].pop("401", None)
     return made
 
 
@@ -83,23 +82,25 @@ def _service_paths() -> Schema:
     counts = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 1}}
     texts = {"type": "object", "additionalProperties": {"type": "string"}}
     names = {"type": "array", "items": {"type": "string"}}
-    described = {"type": "array", "items": _ref("Description")}
-    front = _json(closed({"status": {"const": "alive"}, "models": counts}), "What is served.")
-    front["content"] |= _page("")["content"]
+    described = {"type": "array", "items": ref("Description")}
+    front = as_json(closed({"status": {"const": "alive"}, "models": counts}), "What is served.")
+    front["content"] |= as_page("")["content"]
     return {
-        "/": _get("front", "a page for a person, JSON for a program", front),
-        "/models": _get("models", "every model", _json(closed({"models": described, "refused": texts}), "The models.")),
-        "/health/live": _open(
-            "live", "whether the process answers", _json(closed({"live": {"const": True}}), "It does.")
+        "/": get("front", "a page for a person, JSON for a program", front),
+        "/models": get(
+            "models", "every model", as_json(closed({"models": described, "refused": texts}), "The models.")
         ),
-        "/health/ready": _open(
+        "/health/live": health(
+            "live", "whether the process answers", as_json(closed({"live": {"const": True}}), "It does.")
+        ),
+        "/health/ready": health(
             "ready",
             "whether a verified model can answer",
-            _json(closed({"ready": {"const": True}, "models": names, "refused": texts}), "It can."),
+            as_json(closed({"ready": {"const": True}, "models": names, "refused": texts}), "It can."),
         ),
-        "/metrics": _get("metrics", "counters and times for Prometheus", _text("text/plain", "The metrics.")),
-        "/openapi.json": _get("openapi", "this document", _json({"type": "object"}, "OpenAPI 3.1.")),
-        "/docs": _get("docs", "this document as a page", _page("Swagger UI.")),
+        "/metrics": get("metrics", "counters and times for Prometheus", as_text("text/plain", "The metrics.")),
+        "/openapi.json": get("openapi", "this document", as_json({"type": "object"}, "OpenAPI 3.1.")),
+        "/docs": get("docs", "this document as a page", as_page("Swagger UI.")),
     }
 
 
@@ -108,23 +109,25 @@ def _model_paths(bundle: Bundle) -> Schema:
     return {
         **_places(bundle, f"/models/{name}", name, "by the champion"),
         **_places(bundle, f"/models/{name}/versions/{number}", f"{name}_{number}", f"by version {number}"),
-        f"/models/{name}/versions": _get(
-            f"versions_{name}", "published versions and history", _json(_versions(name), "They."), 404, tag=name
+        f"/models/{name}/versions": get(
+            f"versions_{name}", "published versions and history", as_json(_versions(name), "They."), 404, tag=name
         ),
     }
 
 
 def _places(bundle: Bundle, place: str, key: str, who: str) -> Schema:
     name = bundle.manifest.model
-    described = _json(_ref("Description"), "Features, target, metrics.", *MODEL_HEADERS)
+    described = as_json(ref("Description"), "Features, target, metrics.", *MODEL_HEADERS)
     page = {"name": "page", "in": "path", "required": True, "schema": {"enum": list(PAGES)}}
-    pages = _get(f"page_{key}", "a page of its reports", _page("A page.", *MODEL_HEADERS), 404, tag=name)
+    pages = get(f"page_{key}", "a page of its reports", as_page("A page.", *MODEL_HEADERS), 404, tag=name)
     pages["get"]["parameters"].append(page)
     pages["get"]["responses"]["308"] = {"description": "The evaluation has an address of its own, `report`."}
     return {
         **_answers(bundle, place, key, who),
-        place: _get(f"describe_{key}", "what it reads and how good it is", described, 404, tag=name),
-        f"{place}/report": _get(f"report_{key}", "its evaluation", _page("The report.", *MODEL_HEADERS), 404, tag=name),
+        place: get(f"describe_{key}", "what it reads and how good it is", described, 404, tag=name),
+        f"{place}/report": get(
+            f"report_{key}", "its evaluation", as_page("The report.", *MODEL_HEADERS), 404, tag=name
+        ),
         f"{place}/{{page}}.html": pages,
     }
 
@@ -140,11 +143,11 @@ def _answers(bundle: Bundle, place: str, key: str, who: str) -> Schema:
 
 def _ask(bundle: Bundle, kind: str, key: str, summary: str, included: Sequence[str]) -> Schema:
     name = bundle.manifest.model
-    body = {"schema": _ref(f"{name}.{kind}Request"), "examples": _bodies(bundle.manifest.features)}
-    made = _operation(
+    body = {"schema": ref(f"{name}.{kind}Request"), "examples": _bodies(bundle.manifest.features)}
+    made = operation(
         key,
         summary,
-        _json(_ref(f"{name}.{kind}Reply"), "In the form in which the rows came.", *MODEL_HEADERS),
+        as_json(ref(f"{name}.{kind}Reply"), "In the form in which the rows came.", *MODEL_HEADERS),
         *(400, 404, 409, 413, 415, 422, 504),
         tag=name,
     )
@@ -180,82 +183,23 @@ def _query(name: str, told: str, schema: Schema, **more: Any) -> Schema:
     return {"name": name, "in": "query", "description": told, "schema": schema, **more}
 
 
-def _get(key: str, summary: str, answer: Schema, *problems: int, tag: str = "service") -> Schema:
-    return {"get": _operation(key, summary, answer, *problems, tag=tag)}
-
-
-def _open(key: str, summary: str, answer: Schema) -> Schema:
-    """Return an operation of health, which needs no token."""
-    made = _get(key, summary, answer)
-    del made["get"]["responses"]["401"]
-    return {"get": {**made["get"], "security": []}}
-
-
-def _operation(key: str, summary: str, answer: Schema, *problems: int, tag: str) -> Schema:
-    refused = {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted({*problems, *ALWAYS})}
-    return {
-        "operationId": key,
-        "summary": summary[0].upper() + summary[1:],
-        "tags": [tag],
-        "parameters": [{"$ref": "#/components/parameters/X-Request-Id"}],
-        "responses": {"200": answer, **refused},
-    }
-
-
-def _json(schema: Schema, told: str, *headers: str) -> Schema:
-    return _answer("application/json", schema, told, *headers)
-
-
-def _page(told: str, *headers: str) -> Schema:
-    return _text("text/html", told, *headers)
-
-
-def _text(media: str, told: str, *headers: str) -> Schema:
-    return _answer(media, {"type": "string"}, told, *headers)
-
-
-def _answer(media: str, schema: Schema, told: str, *headers: str) -> Schema:
-    names = ("X-Request-Id", "Server-Timing", *headers)
-    return {
-        "description": told,
-        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
-        "content": {media: {"schema": schema}},
-    }
-
-
-MODEL_HEADERS = ("X-Model", "X-Model-Version")
-TIMING = "^model;dur=[0-9.]+, total;dur=[0-9.]+$"
-"""Milliseconds in the model, and in all."""
-
-
 def _components(bundles: Sequence[Bundle], config: Config) -> Schema:
     given = {"name": "X-Request-Id", "in": "header", "description": "A name of your own for the request."}
     return {
         "schemas": _schemas(bundles, config),
-        "responses": {str(status): _refusal(status, when) for status, when in WHEN.items()},
+        "responses": {str(status): refusal(status, when) for status, when in WHEN.items()} | protocols.responses(),
         "parameters": {"X-Request-Id": {**given, "schema": {"type": "string"}}},
         "headers": {
-            "X-Request-Id": _header(schemas.REQUEST_ID),
-            "Server-Timing": _header({"type": "string", "pattern": TIMING}),
-            "X-Model": _header({"type": "string"}),
-            "X-Model-Version": _header({"type": "integer", "minimum": 1}),
+            "X-Request-Id": header(schemas.REQUEST_ID),
+            "Server-Timing": header({"type": "string", "pattern": TIMING}),
+            "X-Model": header({"type": "string"}),
+            "X-Model-Version": header({"type": "integer", "minimum": 1}),
         },
         "securitySchemes": {
             "token": {"type": "http", "scheme": "bearer"},
             "password": {"type": "http", "scheme": "basic", "description": "The token as password of any name."},
         },
     }
-
-
-def _header(schema: Schema) -> Schema:
-    return {"required": True, "schema": schema}
-
-
-def _refusal(status: int, when: str) -> Schema:
-    narrower: Schema = {"properties": {"status": {"const": status}}}
-    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        narrower["required"] = ["errors"]
-    return _answer("application/problem+json", {"allOf": [_ref(PROBLEM), narrower]}, when)
 
 
 def _schemas(bundles: Iterable[Bundle], config: Config) -> Schema:
@@ -269,10 +213,10 @@ def _schemas(bundles: Iterable[Bundle], config: Config) -> Schema:
         name, features = bundle.manifest.model, bundle.manifest.features
         row, listed = f"{name}.Row", f"{name}.Values"
         made[row], made[listed] = schemas.record(features), schemas.values(features)
-        made[f"{name}.Request"] = schemas.request(_ref(row), _ref(listed), config.max_rows)
+        made[f"{name}.Request"] = schemas.request(ref(row), ref(listed), config.max_rows)
         most = min(config.max_rows, most_explained(len(bundle.golden.background), len(features)))
-        made[f"{name}.ExplainRequest"] = schemas.request(_ref(row), _ref(listed), most)
-        made |= _replies(bundle)
+        made[f"{name}.ExplainRequest"] = schemas.request(ref(row), ref(listed), most)
+        made |= _replies(bundle) | protocols.schemas_of(bundle, config)
     return made
 
 
@@ -296,12 +240,12 @@ def _description() -> Schema:
             "version": whole,
             "task": {"enum": ["classification", "regression"]},
             "estimator": text,
-            "features": {"type": "array", "items": _ref("Feature")},
-            "target": _ref("Target"),
+            "features": {"type": "array", "items": ref("Feature")},
+            "target": ref("Target"),
             "headline": text,
-            "metrics": {"type": "object", "additionalProperties": _ref("Metric")},
+            "metrics": {"type": "object", "additionalProperties": ref("Metric")},
             "held_out_rows": whole,
-            "data": _ref("Data"),
+            "data": ref("Data"),
             "created": text,
             "report": {"type": ["string", "null"]},
             "predict": text,
@@ -317,10 +261,6 @@ def _versions(name: str) -> Schema:
             "versions": {"type": "array", "items": {"type": "integer", "minimum": 1}},
             "serving": number,
             "champion": number,
-            "history": {"type": "array", "items": _ref("Event")},
+            "history": {"type": "array", "items": ref("Event")},
         }
     )
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": schemas.reference(name)}

@@ -20,6 +20,8 @@ LAYERS = [
     {"live", "explanation", "schemas"},
     {"calls"},
     {"current", "include", "metrics", "replies"},
+    {"operations"},
+    {"protocols"},
     {"openapi"},
     {"dialects", "catalogue", "documentation"},
     {"edge"},
