@@ -47,10 +47,9 @@ def health(key: str, summary: str, answer: Schema, tag: str = "service", told: s
 
 
 def operation(key: str, summary: str, answer: Schema, *problems: int, tag: str, told: str = "") -> Schema:
-    """Return an operation with its answer, and `problems`, the statuses that it may be refused with, told as `told` says."""
-    refused = {
-        str(status): {"$ref": f"#/components/responses/{told}{status}"} for status in sorted({*problems, *ALWAYS})
-    }
+    """Return an operation with its answer and the statuses of its `problems`, whose names begin with `told`."""
+    statuses = sorted({*problems, *ALWAYS})
+    refused = {str(status): {"$ref": f"#/components/responses/{told}{status}"} for status in statuses}
     return {
         "operationId": key,
         "summary": summary[0].upper() + summary[1:],

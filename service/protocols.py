@@ -108,11 +108,13 @@ def _predict(bundle: Bundle, key: str, tag: str, asked: str, told: str) -> Schem
 
 def _example(bundle: Bundle, asked: str) -> Schema:
     row = schemas.example(bundle.manifest.features)
-    return {
+    examples: Schema = {
         "Invocations": {"dataframe_split": {"columns": list(row), "data": [list(row.values())]}},
         "Instances": {"instances": [row]},
         "Infer": {"inputs": [_tensor(name, value) for name, value in row.items()]},
-    }[asked]
+    }
+    example: Schema = examples[asked]
+    return example
 
 
 def _tensor(name: str, value: object) -> Schema:
