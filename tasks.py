@@ -10,6 +10,7 @@ if __name__ == "__main__":
 # What a command needs is imported in its body, so that the menu appears at once.
 import functools
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -267,15 +268,18 @@ def fuzz(c: Any, examples: str = "1000") -> None:
     _python("pytest", "tests/test_fuzz.py", "-n", "0", "-rs", "--examples", str(count))
 
 
-@command(positional=["name"], help={"name": "what to measure, a file of bench/"})
+@command(positional=["name"], help={"name": "what to measure, a file or folder of bench/; words after -- are its own"})
 def bench(c: Any, name: str) -> None:
     """Measure something and print the figures."""
     from service.errors import DataError
 
-    known = sorted(path.stem for path in (ROOT / "bench").glob("*.py"))
+    folders = (path.parent for path in (ROOT / "bench").glob("*/__main__.py"))
+    known = sorted(path.stem for path in [*(ROOT / "bench").glob("*.py"), *folders])
     if name not in known:
         raise DataError(f"nothing measures {name[:40]!r}: bench/ has {', '.join(known)}")
-    _python(f"bench.{name}")
+    os.chdir(ROOT)
+    # In place of this process, so that Ctrl-C reaches the measurement alone and it can end what it started.
+    os.execv(sys.executable, [sys.executable, "-m", f"bench.{name}", *shlex.split(c.remainder)])
 
 
 @command()

@@ -44,6 +44,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     for dialect in DIALECTS:
         _add_routes(app, dialect.NAME, dialect.PREDICT, dialect.predict)
     _add_routes(app, "explain", native.EXPLAIN, native.explain)
+    _add_routes(app, "kserve.explain", kserve.EXPLAIN, kserve.explain)
     app.add_url_rule("/metrics", "metrics", lambda: Response(metrics.text(), content_type=MEDIA))
     app.register_error_handler(CellarError, _cellar_error)
     app.register_error_handler(HTTPException, _http_error)

@@ -98,6 +98,37 @@ def test_a_body_of_unstated_length_is_read_to_its_end(header: dict[str, Any]):
     assert calls.read_body({"wsgi.input": io.BytesIO(b"x")}, LIMIT) == b""
 
 
+def test_json_comes_as_python_has_it():
+    """Whole numbers of any size stay whole, texts are texts."""
+    assert calls.decode(b'{"a": [1, 2.5, null, "\xc3\xbc", 100000000000000000000]}') == {
+        "a": [1, 2.5, None, "ü", 10**20]
+    }
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"NaN", b"1e999", b"\xff", b"[" * 10_000, b"{} {}"], ids=lambda b: repr(b[:9])
+)
+def test_broken_json_is_refused(body: bytes):
+    """Whatever cannot be read as JSON is a RequestError."""
+    with pytest.raises(RequestError):
+        calls.decode(body)
+
+
+@pytest.mark.parametrize("media", ["text/json", "text/plain", "application/jsonx", "json", "application/x+json2"])
+def test_other_media_are_refused_with_the_cure(client: Any, media: str):
+    """What calls itself something else than JSON is refused, and the message says what to send."""
+    reply = client.post("/predict", data=b"[]", content_type=media)
+    assert reply.status_code == 415 and "Content-Type: application/json" in reply.json["detail"]
+
+
+@pytest.mark.parametrize(
+    "media", ["Application/JSON", "application/json; charset=utf-8", "application/vnd.x+json", None]
+)
+def test_json_by_any_name_is_taken(client: Any, media: str | None):
+    """Capitals, parameters, a +json type or no type at all: it is JSON."""
+    assert client.post("/predict", data=b"[]", content_type=media).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("query", "told"),
     [

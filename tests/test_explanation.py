@@ -31,6 +31,7 @@ from service.errors import DeadlineError, ExplanationError, RequestError, TooLar
 from service.explanation import Explanation, as_documents, class_named, explain, most_rows
 from service.inputs import Inputs
 from service.model import Model, load
+from workshop.installers import without
 
 DIABETES = ROOT / "data" / "diabetes.csv"
 FEW = ["bmi", "bp", "s1", "s5"]
@@ -377,7 +378,8 @@ def by_shap(python: Path, folder: Path, model: Model, rows: list[dict[str, Any]]
     asked = {"model": str(path), "background": background, "rows": given, "output": None, **how}
     done = subprocess.run(
         [python, ROOT / "tests" / "clients" / "shap_values.py"],
-        input=json.dumps(asked), capture_output=True, text=True, check=False,
+        input=json.dumps(asked), env=without("PYTHONDONTWRITEBYTECODE"),
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -385,6 +387,7 @@ def by_shap(python: Path, folder: Path, model: Model, rows: list[dict[str, Any]]
 
 
 @pytest.mark.slow
+@pytest.mark.clients
 def test_shap_explains_a_linear_model_alike(clients_python: Path, diabetes: Trained, linear: Model, tmp_path: Path):
     """Its LinearExplainer has the same base and contributions, up to 32 bits' rounding of numbers of some hundreds."""
     rows = linear.bundle.golden.rows[:5]
@@ -397,6 +400,7 @@ def test_shap_explains_a_linear_model_alike(clients_python: Path, diabetes: Trai
 
 
 @pytest.mark.slow
+@pytest.mark.clients
 def test_shap_explains_a_tree_of_depth_two_alike(
     clients_python: Path, diabetes: Trained, linear: Model, tmp_path: Path
 ):
@@ -421,6 +425,7 @@ def test_shap_explains_a_tree_of_depth_two_alike(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["wine", "forest"])
+@pytest.mark.clients
 def test_shap_explains_probabilities_nearly_alike(
     clients_python: Path, models: dict[str, Model], name: str, tmp_path: Path
 ):

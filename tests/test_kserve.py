@@ -41,3 +41,13 @@ def test_a_verb_is_not_read(client: FlaskClient):
     reply = client.get("/v1/models/wine:predict")
     told(reply, 405)
     assert reply.headers["Allow"] == "POST"
+
+
+def test_predictions_are_explained(client: FlaskClient):
+    """`:explain` gives what the native interface gives, for the model and for a version, and tells wrong rows."""
+    row = [feature["example"] for feature in client.get("/models/wine").json["features"]]
+    expected = client.post("/predict?include=explanation", json={"instances": [row]}).json["explanations"]
+    for path in ("/v1/models/wine:explain", "/v1/models/wine/versions/1:explain"):
+        assert client.post(path, json={"instances": [row]}).json == {"explanations": expected}
+    assert "row 0" in told(client.post("/v1/models/wine:explain", json={"instances": [[1]]}), 400)
+    told(client.get("/v1/models/wine:explain"), 405)

@@ -41,13 +41,12 @@ def test_every_pin_has_hashes(lock):
 
 
 def test_the_service_runs_what_the_workshop_tested():
-    """The service's lock is a part of the workshop's: the same versions and files, on as many Pythons or fewer."""
-    workshop, service = (
-        {name.partition(" ;")[0]: re.findall(r"sha256:\w+", entry) for name, entry in pins(lock).items()}
-        for lock in LOCKS[:2]
-    )
-    assert set(service) <= set(workshop)
-    assert all(workshop[name] == files for name, files in service.items())
+    """The service's lock is a part of the workshop's: the same versions and files, on as many machines at least."""
+    workshop, service = (pins(lock) for lock in LOCKS[:2])
+    for name, entry in service.items():
+        pin, _, _ = name.partition(" ; ")
+        here = name if name in workshop else pin
+        assert re.findall("sha256:.*", workshop[here]) == re.findall("sha256:.*", entry)
 
 
 @pytest.mark.parametrize(("source", "lock"), locking.PAIRS)

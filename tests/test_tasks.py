@@ -150,7 +150,12 @@ def test_a_mistake_in_a_command_starts_nothing(inv, tmp_path, words, told):
 
 def test_an_unknown_measurement(inv):
     """A name that nothing measures is told with those that there are."""
-    fails(inv("bench", "nothing"), r"nothing measures 'nothing': bench/ has .*pipeline")
+    fails(inv("bench", "nothing"), r"nothing measures 'nothing': bench/ has .*pipeline.*serve")
+
+
+def test_words_for_a_measurement(inv):
+    """What stands after -- reaches the measurement, which judges it."""
+    fails(inv("bench", "serve", "--", "--peers", "nobody"), r"no peer is called 'nobody'")
 
 
 @pytest.mark.kernel

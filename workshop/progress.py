@@ -41,7 +41,7 @@ class Bar:
     """The bar of one notebook, in cells and parts of a cell; it never goes back."""
 
     def __init__(self, label: str, cells: int) -> None:
-        self.cells = 0
+        self.cells, self.total = 0, cells
         self.bar: tqdm[Any] = tqdm(
             desc=label,
             total=cells,
@@ -66,6 +66,6 @@ class Bar:
 
     def _show(self, position: float, within: str) -> None:
         if not self.bar.disable:
-            self.bar.unit = f"{self.cells}/{self.bar.total} cells{within}"
-            self.bar.n = max(self.bar.n, position)
+            self.bar.unit = f"{self.cells}/{self.total} cells{within}"
+            self.bar.n = max(self.bar.n, min(position, self.total))
             self.bar.refresh()

@@ -16,6 +16,7 @@ from service.replies import json_reply
 
 NAME = "kserve"
 PREDICT = ("/v1/models/<name>:predict", "/v1/models/<name>/versions/<int:version>:predict")
+EXPLAIN = ("/v1/models/<name>:explain", "/v1/models/<name>/versions/<int:version>:explain")
 PATHS = ("/v1",)
 
 KEYS = ("instances", "signature_name")
@@ -30,6 +31,13 @@ def predict(call: Call) -> Answer:
     prediction = call.predict(inputs)
     beside = include.beside(call, include.NOTHING, inputs, prediction)
     return Answer(msgspec.json.encode({"predictions": prediction.values.tolist(), **beside}))
+
+
+def explain(call: Call) -> Answer:
+    """Explain the predictions of the rows under `instances`."""
+    inputs = _inputs(call)
+    explanations = call.explain(inputs, call.predict(inputs))
+    return Answer(msgspec.json.encode({"explanations": explanations}))
 
 
 def error(status: int, detail: str) -> Response:

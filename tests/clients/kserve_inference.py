@@ -53,6 +53,7 @@ async def v1(client: InferenceRESTClient) -> dict[str, Any]:
     other = {
         "live": await client.is_server_live(home),
         "model ready": await client.is_model_ready(home, "wine"),
+        "explained": await client.explain(home, "wine", rows),
         "refused": {
             "unknown model": await refused(client.infer(home, rows, model_name="beer")),
             "unknown model ready": await refused(client.is_model_ready(home, "beer")),
