@@ -7,6 +7,7 @@ from http import HTTPStatus
 from service import schemas
 from service.bundle import Bundle
 from service.config import Config
+from service.explanation import most_explained
 from service.operations import ALWAYS, MODEL_HEADERS, answer, as_json, as_text, get, health, operation, ref
 from service.schemas import Schema, closed
 
@@ -16,7 +17,7 @@ TAGS = (MLFLOW, KSERVE, OIP, VETIVER)
 TOLD = {MLFLOW: "mlflow.", KSERVE: "error.", OIP: "error.", VETIVER: ""}
 """How each tells a refusal: what the document calls it, before its status."""
 
-REFUSED = (400, 404, 413, 415, 504)
+REFUSED = (400, 404, 409, 413, 415, 504)
 """What predictions may be refused with besides; none of these protocols knows 422."""
 
 TEXT: Schema = {"type": "string"}
@@ -84,6 +85,7 @@ def _places(bundle: Bundle, place: str, key: str) -> Schema:
     return {
         f"/v1/models/{place}": _get(f"v1_{key}", "whether it is ready", state, KSERVE, 404),
         f"/v1/models/{place}:predict": _predict(bundle, f"v1_{key}_predict", KSERVE, "Instances", "Predictions"),
+        f"/v1/models/{place}:explain": _predict(bundle, f"v1_{key}_explain", KSERVE, "Explained", "Explanations"),
         f"/v2/models/{place}": _get(f"v2_{key}", "its tensors", tensors, OIP, 404),
         f"/v2/models/{place}/ready": _get(f"v2_{key}_ready", "whether it can answer", is_ready, OIP, 404),
         f"/v2/models/{place}/infer": _predict(bundle, f"v2_{key}_infer", OIP, "Infer", "Outputs"),
@@ -111,6 +113,7 @@ def _example(bundle: Bundle, asked: str) -> Schema:
     examples: Schema = {
         "Invocations": {"dataframe_split": {"columns": list(row), "data": [list(row.values())]}},
         "Instances": {"instances": [row]},
+        "Explained": {"instances": [row]},
         "Infer": {"inputs": [_tensor(name, value) for name, value in row.items()]},
     }
     example: Schema = examples[asked]
@@ -138,11 +141,15 @@ def schemas_of(bundle: Bundle, config: Config) -> Schema:
     name = bundle.manifest.model
     rows = _rows(bundle, config.max_rows)
     told = {"predictions": {"type": "array", "items": schemas.answer(bundle)}, "warnings": schemas.warnings()}
+    most = min(config.max_rows, most_explained(len(bundle.golden.background), len(bundle.manifest.features)))
+    why = {"type": "array", "items": schemas.explanation(bundle)}
     instances = {"properties": {"instances": rows, "signature_name": {}}, "required": ["instances"]}
     return {
         "Tensors": _tensors(),
         f"{name}.Instances": {"type": "object", **instances, "additionalProperties": False},
+        f"{name}.Explained": closed({"instances": _rows(bundle, most), "signature_name": {}}, ("instances",)),
         f"{name}.Predictions": closed(told, ("predictions",)),
+        f"{name}.Explanations": closed({"explanations": why}),
         f"{name}.Invocations": {"anyOf": [_frame(bundle), *(closed({form: rows}) for form in ("instances", "inputs"))]},
         f"{name}.Infer": _infer(),
         f"{name}.Outputs": _outputs(name),

@@ -133,7 +133,7 @@ def test_every_example_is_answered(client: FlaskClient, served: Document):
                     assert reply.status_code == 200, reply.text
                     check(served, operation, reply)
                     count += 1
-    assert count == 9 * 2 * 4 * 2 + 1 + 4 * 2 * 2
+    assert count == 9 * 2 * 4 * 2 + 1 + 4 * 2 * 3
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/html"])
