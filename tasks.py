@@ -259,6 +259,15 @@ def test(c: Any, fast: bool = False) -> None:
     _python("pytest", *words)
 
 
+@command(help={"examples": "requests for each operation, beside those that its schema's limits give"})
+def fuzz(c: Any, examples: str = "1000") -> None:
+    """Look for requests that are not answered as /openapi.json says."""
+    from workshop.server import whole
+
+    count = whole("--examples", examples, 1_000_000)
+    _python("pytest", "tests/test_fuzz.py", "-n", "0", "-rs", "--examples", str(count))
+
+
 @command(positional=["name"], help={"name": "what to measure, a file or folder of bench/; words after -- are its own"})
 def bench(c: Any, name: str) -> None:
     """Measure something and print the figures."""

@@ -13,6 +13,7 @@ from service import config as settings
 from service.calls import FACTS, Answer, Call
 from service.catalogue import catalogue
 from service.dialects import kserve, mlflow, native, oip, vetiver
+from service.documentation import documentation
 from service.edge import REFUSED, Dialect, Edge
 from service.errors import CellarError, OverloadError, UnauthorizedError
 from service.live import Live
@@ -23,7 +24,7 @@ from service.replies import http_problem, problem
 log = logging.getLogger("cellar")
 
 DIALECTS: tuple[Dialect, ...] = (native, mlflow, kserve, oip)
-PAGES = (catalogue, mlflow.pages, kserve.pages, oip.pages, vetiver.pages)
+PAGES = (catalogue, documentation, mlflow.pages, kserve.pages, oip.pages, vetiver.pages)
 
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
 

@@ -12,9 +12,15 @@ import numpy.typing as npt
 SUCH = "2024-05-01"
 """How a date is written, for whoever wrote it otherwise."""
 
-WRITTEN = re.compile(
-    r"\d{4}-\d\d-\d\d([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII
-)
+_LEAP_YEAR = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
+_LONG, _SHORT = "(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])", "(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+_DAY = f"(?:[0-9]{{4}}-(?:{_LONG}|{_SHORT}|02-(?:0[1-9]|1[0-9]|2[0-8]))|{_LEAP_YEAR}-02-29)"
+_HOUR, _MINUTE = "(?:[01][0-9]|2[0-3])", "[0-5][0-9]"
+_TIME = rf"{_HOUR}:{_MINUTE}(?::[0-5][0-9](?:\.[0-9]{{1,6}})?)?(?:Z|[+-]{_HOUR}:?{_MINUTE})?"
+PATTERN = rf"(?!0000|0001-01-01.+\+|9999-12-31.+-){_DAY}(?:[T ]{_TIME})?"
+"""What a date is, the calendar included, in words that JSON Schema shares; in UTC it lies in the years 1 to 9999."""
+
+WRITTEN = re.compile(PATTERN)
 EPOCH = datetime(1970, 1, 1)
 MICROSECOND, DAY = timedelta(microseconds=1), timedelta(days=1) // timedelta(microseconds=1)
 FIRST, LAST = (datetime.min - EPOCH) // MICROSECOND, (datetime.max - EPOCH) // MICROSECOND
@@ -56,7 +62,4 @@ def _moment(text: str) -> datetime:
     if not WRITTEN.fullmatch(text):
         raise ValueError(f"{text[:80]!r} is no date such as {SUCH}")
     moment = datetime.fromisoformat(text)
-    try:
-        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
-    except OverflowError as error:
-        raise ValueError(f"{text[:80]!r} lies outside of the years 1 to 9999") from error
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment

@@ -76,7 +76,12 @@ def explain(
 
 def most_rows(model: Model) -> int:
     """Return how many rows of a model one request may ask to explain: the fewer, the more features it has."""
-    return max(1, WORK // max(STEPS, _steps(model)))
+    return most_explained(len(_background(model)), len(model.schema.names))
+
+
+def most_explained(background: int, features: int) -> int:
+    """Return how many rows one request may ask to explain, by so many background rows and features."""
+    return max(1, WORK // max(STEPS, 2 * background * (features - 1)))
 
 
 def class_named(model: Model, name: str) -> Label:

@@ -39,7 +39,7 @@ def read(call: Call, offered: Sequence[str] = INCLUDES) -> Asked:
         if name not in PARAMETERS:
             near = meant(name, PARAMETERS, f"known are {', '.join(PARAMETERS)}")
             raise RequestError(f"the query's parameter {name[:40]!r} is not known; {near}")
-    include = tuple(word for word in call.query.get("include", "").split(",") if word)
+    include = tuple(call.query["include"].split(",")) if "include" in call.query else ()
     for word in include:
         if word not in offered:
             near = meant(word, offered, f"known are {', '.join(offered)}")
@@ -47,7 +47,7 @@ def read(call: Call, offered: Sequence[str] = INCLUDES) -> Asked:
     if "probabilities" in include and not call.model.classes:
         raise RequestError(f"{call.model.name} predicts a number and has no probabilities")
     coverage = _coverage(call.query["coverage"]) if "coverage" in call.query else COVERAGE
-    if "interval" in include:
+    if "interval" in include or "coverage" in call.query:
         calibration.threshold(measured(call.model), coverage)  # what cannot be promised is refused before any work
     label = class_named(call.model, call.query["class"]) if "class" in call.query else None
     return Asked(include, coverage, label)

@@ -31,6 +31,11 @@ ROOT = Path(__file__).resolve().parent.parent
 WINE = ROOT / "data" / "wine.csv"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `inv fuzz` ask for longer runs."""
+    parser.addoption("--examples", type=int, default=30, help="requests for each operation in tests/test_fuzz.py")
+
+
 def pytest_configure() -> None:
     """Hear Ctrl-C: what a shell starts in the background ignores it, and so would the commands that the tests stop."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -202,6 +207,27 @@ def houses_artifacts(trained_prices: Trained) -> Path:
 
 
 @pytest.fixture(scope="session")
+def trained_sales(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """`sales` version 1, champion: dates and truth values, one of each with gaps, beside a number."""
+    import numpy as np
+    import pandas as pd
+
+    draw, rows = np.random.default_rng(1), 160
+    day = pd.Timestamp("2020-01-01") + pd.to_timedelta(draw.integers(0, 1500, rows), unit="D")
+    table = pd.DataFrame({"sold": day.strftime("%Y-%m-%d"), "paid": draw.choice(["true", "false"], rows)})
+    table["rented"], table["seen"] = draw.choice(["true", "false"], rows), day.strftime("%Y-%m-%d")
+    table["size"] = draw.uniform(0, 9, rows)
+    table.loc[::9, "rented"] = None
+    table.loc[::8, "seen"] = None
+    table["kind"] = np.where((table["size"] > 5) ^ (table["paid"] == "true"), "a", "b")
+    path = tmp_path_factory.mktemp("tables") / "sales.csv"
+    table.to_csv(path, index=False)
+    trained = train(tmp_path_factory.mktemp("sales"), path, target="kind", estimator="logistic_regression")
+    evaluate(trained)
+    return trained
+
+
+@pytest.fixture(scope="session")
 def trained_stays(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """`stays` version 1, champion: features of all four kinds, some of which may be missing."""
     import numpy as np
@@ -225,6 +251,22 @@ def trained_stays(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     trained = train(folder / "artifacts", folder / "stays.csv", target="paid")
     evaluate(trained)
     return trained
+
+
+@pytest.fixture(scope="session")
+def every_model(
+    tmp_path_factory: pytest.TempPathFactory, wine_artifacts: Path, houses_artifacts: Path, trained_sales: Trained
+) -> Path:
+    """A folder `artifacts` with every model of the tests, beside their `reports`; not to be written to."""
+    house = tmp_path_factory.mktemp("every")
+    for folder in (wine_artifacts, houses_artifacts, trained_sales.folder.parents[1]):
+        shutil.copytree(folder, house / "artifacts", dirs_exist_ok=True)
+    for model in (house / "artifacts").iterdir():
+        place = house / "reports" / model.name / "1"
+        place.mkdir(parents=True)
+        for page in ("01_explore", "02_train", "03_evaluate"):
+            (place / f"{page}.html").write_text(f"<h1>{page}</h1>")
+    return house / "artifacts"
 
 
 @pytest.fixture
@@ -310,6 +352,13 @@ def serving(artifacts: Path, reports: Path, **settings: Any) -> Iterator[Server]
 def server(all_artifacts: Path, tmp_path: Path) -> Iterator[Server]:
     """The real server with `wine`, `houses` and `prices`; it is ended with the test."""
     with serving(all_artifacts, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def every_server(every_model: Path) -> Iterator[Server]:
+    """The real server on every model of the tests, with their reports."""
+    with serving(every_model, every_model.parent / "reports", log="errors") as running:
         yield running
 
 

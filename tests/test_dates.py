@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
@@ -32,6 +32,21 @@ def test_an_offset_is_taken_to_utc(moment, zone):
     assert dates.read([elsewhere.isoformat(), moment.isoformat() + "Z"]).tolist() == [moment, moment]
 
 
+@given(st.text(alphabet="0123456789-", min_size=10, max_size=10) | st.dates().map(str))
+@example("2000-02-29")
+@example("1900-02-29")
+@example("2023-02-29")
+@example("0000-01-01")
+@example("2024-11-31")
+def test_the_pattern_knows_the_calendar(text):
+    """A text of ten characters is a date where Python's own calendar has that day."""
+    try:
+        known = date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        known = False
+    assert bool(dates.WRITTEN.fullmatch(text)) == known
+
+
 @given(MOMENTS)
 def test_what_is_shown_is_read_as_the_same_number(moment):
     """The text of a 32-bit number of days is that number again, so that limits and golden rows hold."""
@@ -51,10 +66,10 @@ def test_rounding_never_changes_the_day(moment):
 
 
 @given(st.dates())
-def test_a_day_is_a_whole_number_and_comes_back(date):
+def test_a_day_is_a_whole_number_and_comes_back(some):
     """A date without a time is exact in 32 bits and is shown without one."""
-    assert day(date.isoformat()) == (date - datetime(1970, 1, 1).date()).days
-    assert dates.text(day(date.isoformat())) == date.isoformat()
+    assert day(some.isoformat()) == (some - date(1970, 1, 1)).days
+    assert dates.text(day(some.isoformat())) == some.isoformat()
 
 
 @given(st.text(max_size=30))
@@ -71,6 +86,7 @@ def test_any_text_is_read_or_refused(text):
 @pytest.mark.parametrize(
     "text",
     "2024 2024-05 2024-5-1 20240501 2024-02-30 2024-05-01T24:00 2024-05-01T10 2024-05-01T10:30+99:00 "
+    "2024-05-01T10:30+10:75 2024-05-01T10:30+1075 2024-05-01T10:30+24:00 1900-02-29 2023-02-29 2024-04-31 2024-13-01 "
     "0001-01-01T00:00+01:00 9999-12-31T23:59-01:00 \uff12024-05-01 2024-05-01T10:30:00.1234567 2024-W18-3".split(),
 )
 def test_what_is_no_date_is_refused(text):

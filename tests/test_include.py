@@ -57,3 +57,18 @@ def test_numbers_have_no_probabilities(houses: FlaskClient):
     """Asking a regression for probabilities is answered by 400."""
     reply = houses.post("/models/prices/predict?include=probabilities", json={"instances": []})
     assert reply.status_code == 400 and "predicts a number" in reply.json["detail"]
+
+
+@pytest.mark.parametrize("query", ["include=", "include=interval,", "include=,interval", "include=interval,,interval"])
+def test_empty_words_are_refused(houses: FlaskClient, query: str):
+    """A list of words with an empty one is answered by 400, as any unknown word is."""
+    reply = houses.post(f"/models/prices/predict?{query}", json={"instances": []})
+    assert reply.status_code == 400 and "known are" in reply.json["detail"]
+
+
+@pytest.mark.parametrize("coverage", ["0", "1", "-1", "2", "nan", "inf", "high", "", "0.9999"])
+@pytest.mark.parametrize("include", ["", "&include=interval"])
+def test_a_coverage_that_cannot_be_is_refused(houses: FlaskClient, coverage: str, include: str):
+    """No coverage outside of what can be promised passes in silence, whether an interval is asked for or not."""
+    reply = houses.post(f"/models/prices/predict?coverage={coverage}{include}", json={"instances": []})
+    assert reply.status_code == 400 and "coverage" in reply.json["detail"]

@@ -116,7 +116,7 @@ def index() -> Response:
     """List the models, and unless only those that are ready are asked for, what was refused and why."""
     body = read_body(request.environ, current_app.config["CELLAR"].max_body)
     asked = decode(body) if body else {}
-    if not isinstance(asked, dict):
+    if not isinstance(asked, dict) or not isinstance(asked.get("ready", False), bool):
         raise RequestError('the body must be an object such as {"ready": true}')
     served = current.live().champions
     listed = [{"name": m.name, "version": str(m.version), "state": "READY", "reason": ""} for m in served.values()]
