@@ -22,8 +22,8 @@ from modeling.tables import columns, dataset
 from service import bundle
 from service.config import ROOT
 from service.explanation import as_documents, explain
-from service.inputs import Inputs
 from service.model import Model
+from service.rows.inputs import Inputs
 
 ROUNDS, ROWS = 9, 4
 

@@ -83,11 +83,11 @@ def stages(dialects: Sequence[Any]) -> list[tuple[str, Any, str]]:
     import msgspec
     import onnxruntime
 
-    from service import edge
     from service.calls import Call
-    from service.metrics import Metrics
     from service.model import Model
-    from service.rows import RowReader
+    from service.rows.json_rows import RowReader
+    from service.web import edge
+    from service.web.metrics import Metrics
 
     return [
         ("name it", edge, "_facts"),

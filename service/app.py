@@ -11,15 +11,15 @@ from werkzeug.exceptions import HTTPException
 
 from service import config as settings
 from service.calls import FACTS, Answer, Call
-from service.catalogue import catalogue
 from service.dialects import kserve, mlflow, native, oip, vetiver
-from service.documentation import documentation
-from service.edge import REFUSED, Dialect, Edge
 from service.errors import CellarError, OverloadError, UnauthorizedError
 from service.live import Live
-from service.metrics import MEDIA, Metrics
 from service.registry import Registry
-from service.replies import http_problem, problem
+from service.web.catalogue import catalogue
+from service.web.documentation import documentation
+from service.web.edge import REFUSED, Dialect, Edge
+from service.web.metrics import MEDIA, Metrics
+from service.web.replies import http_problem, problem
 
 log = logging.getLogger("cellar")
 
@@ -31,7 +31,7 @@ PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' dat
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """Return the application; `config` overrides the `CELLAR_*` variables, which override the defaults."""
-    app = Flask(__name__)
+    app = Flask(__name__, template_folder="web/templates", static_folder="web/static")
     given = app.config["CELLAR"] = settings.read(config)
     live = app.extensions["live"] = Live(Registry(given.artifacts))
     live.load()

@@ -17,9 +17,9 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from service import dates
 from service.errors import BundleError
 from service.files import locked, replace_file, sha256, sync_folder, write_synced
+from service.rows import dates
 
 FORMAT = 1
 """Raise it when a reader of today would misread a bundle of tomorrow; say in docs/bundle.md what changed."""

@@ -15,8 +15,8 @@ from service import explanation
 from service.bundle import Label
 from service.config import Config
 from service.errors import DeadlineError, MediaTypeError, RequestError, TooLargeError
-from service.inputs import Inputs
 from service.model import Model, Prediction
+from service.rows.inputs import Inputs
 
 JSON = "application/json"
 BEGUN, FACTS, BODY = "cellar.begun", "cellar.facts", "cellar.body"

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from service.bundle import Label
 from service.errors import ExplanationError, RequestError, TooLargeError, meant
-from service.inputs import Inputs
 from service.model import Model, Prediction
+from service.rows.inputs import Inputs
 
 SEED = 0
 """Of the permutations, so that a row has one explanation, whenever it is asked for and whatever stands beside it."""

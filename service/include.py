@@ -12,8 +12,8 @@ from service.bundle import Calibration, Label
 from service.calls import Call
 from service.errors import RequestError, meant
 from service.explanation import class_named
-from service.inputs import Inputs
 from service.model import Model, Prediction
+from service.rows.inputs import Inputs
 
 INCLUDES = ("probabilities", "interval", "explanation")
 PARAMETERS = ("include", "coverage", "class")

@@ -14,8 +14,8 @@ import onnxruntime
 from service import bundle, onnx_file
 from service.bundle import Bundle, Golden, Label, Value
 from service.errors import BundleError, CellarError
-from service.inputs import Inputs, Schema
-from service.rows import RowReader
+from service.rows.inputs import Inputs, Schema
+from service.rows.json_rows import RowReader
 
 CHUNK = 50_000
 """Rows given to onnxruntime at once: more gains nothing and costs memory."""

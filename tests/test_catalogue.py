@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from service import bundle
 from service.app import create_app
-from service.catalogue import curl
+from service.web.catalogue import curl
 
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 HOSTILE = ["..", "%2e%2e", "WINE", "beer", "%00", "w" * 300, "wine%0a", ".lock"]

@@ -29,8 +29,8 @@ from service import explanation
 from service.bundle import Feature
 from service.errors import DeadlineError, ExplanationError, RequestError, TooLargeError
 from service.explanation import Explanation, as_documents, class_named, explain, most_rows
-from service.inputs import Inputs
 from service.model import Model, load
+from service.rows.inputs import Inputs
 from workshop.installers import without
 
 DIABETES = ROOT / "data" / "diabetes.csv"

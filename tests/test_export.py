@@ -11,8 +11,8 @@ from modeling.exporting import export, parity
 from modeling.tables.dataset import NOTEBOOKS
 from service.errors import CellarError, DataError
 from service.files import sha256
-from service.inputs import Schema
 from service.model import load
+from service.rows.inputs import Schema
 
 
 def described(trained) -> list:

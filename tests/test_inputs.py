@@ -7,7 +7,7 @@ import pytest
 
 from service.bundle import Feature
 from service.errors import InputError, RequestError
-from service.inputs import WARNED, Schema
+from service.rows.inputs import WARNED, Schema
 
 LARGEST = float(np.finfo(np.float32).max)
 TOO_LARGE = 3.4028235677973366e38

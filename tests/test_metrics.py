@@ -12,7 +12,8 @@ import pytest
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from service import bundle, metrics
+from service import bundle
+from service.web import metrics
 
 Samples = dict[tuple[str, ...], float]
 

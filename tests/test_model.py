@@ -11,7 +11,7 @@ import pytest
 
 from service import bundle, model
 from service.errors import BundleError
-from service.inputs import Inputs
+from service.rows.inputs import Inputs
 
 
 class Code:

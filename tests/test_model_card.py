@@ -8,9 +8,10 @@ import pytest
 from modeling.grading import model_card
 from modeling.tables import columns
 from modeling.tables.dataset import Card
-from service import bundle, dates
+from service import bundle
 from service.bundle import Feature
 from service.model import load
+from service.rows import dates
 
 
 def written(trained, card: Card, **facts: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from service import bundle
 from service.app import create_app
 from service.config import Config
-from service.openapi import PAGES, document
+from service.openapi.document import PAGES, document
 
 UNDESCRIBED = {
     "/static/<path:filename>": "files of the pages, not of the interface",

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 from flask import Flask
 
-from service import replies
 from service.calls import FACTS, Facts
 from service.errors import InputError, Problem
+from service.web import replies
 
 
 def test_problem_holds_what_the_standard_names(app: Flask):

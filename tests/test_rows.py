@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from service.bundle import Feature
 from service.errors import CellarError
-from service.inputs import Inputs, Schema
-from service.rows import RowReader
+from service.rows.inputs import Inputs, Schema
+from service.rows.json_rows import RowReader
 
 KEYS = ("instances", "features", "")
 NUMBERS = Schema([Feature("a/b", "number", min=0.0, max=10.0), Feature("it's <c>", "number", min=-1.5, max=1.5)])

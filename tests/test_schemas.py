@@ -12,11 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from service import bundle, dates, schemas
+from service import bundle
 from service.app import create_app
 from service.bundle import Feature
 from service.errors import InputError, Problem
-from service.inputs import Schema
+from service.openapi import schemas
+from service.rows import dates
+from service.rows.inputs import Schema
 
 PLENTY = settings(deadline=None, max_examples=150, database=None, suppress_health_check=list(HealthCheck))
 MODELS = ["wine", "houses", "prices", "sales"]

@@ -26,7 +26,7 @@ from werkzeug.test import TestResponse
 from service.app import create_app
 from service.bundle import Feature
 from service.errors import CellarError, InputError, RequestError, TooLargeError
-from service.inputs import Inputs, Schema
+from service.rows.inputs import Inputs, Schema
 from service.tables import answering, arrow, bodies, texts, unpacking
 from service.tables.writing import ARROW, CSV, NDJSON, PARQUET
 

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.bundle import Feature
-from service.values import FILL, WANTED, fill_categories, limit, problems_of, shortest, shown
+from service.rows.values import FILL, WANTED, fill_categories, limit, problems_of, shortest, shown
 
 ANY = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=12), st.just([1]), st.just({}))
 KIND = st.sampled_from(["number", "boolean", "date", "category"])

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modeling.tables.written_dates import as_iso, date_order
-from service import dates
+from service.rows import dates
 
 
 @given(st.datetimes())

@@ -23,9 +23,9 @@ from modeling.tables.reading import check_lines, check_quotes, named
 from modeling.tables.written_dates import as_iso, date_order
 from service.bundle import Feature
 from service.errors import DataError, InputError, Problem
-from service.inputs import WARNED, Inputs
 from service.model import Model
-from service.values import MISSING_WORDS, TRUTHS
+from service.rows.inputs import WARNED, Inputs
+from service.rows.values import MISSING_WORDS, TRUTHS
 
 CHUNK = 50_000
 

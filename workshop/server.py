@@ -15,9 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from service import bundle, config
-from service.catalogue import curl
 from service.errors import BundleError, CellarError, DataError
 from service.registry import Registry
+from service.web.catalogue import curl
 
 PATIENCE = 30
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from service import dates
+from service.rows import dates
 
 SEPARATED = 10_000
 """Numbers from here on have their thousands separated; those below may be years."""

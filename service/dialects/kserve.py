@@ -8,11 +8,12 @@ import msgspec
 from flask import Blueprint, Response
 from werkzeug.exceptions import MethodNotAllowed
 
-from service import current, include
+from service import include
 from service.calls import Answer, Call
 from service.errors import RequestError
-from service.inputs import Inputs
-from service.replies import json_reply
+from service.rows.inputs import Inputs
+from service.web import current
+from service.web.replies import json_reply
 
 NAME = "kserve"
 PREDICT = ("/v1/models/<name>:predict", "/v1/models/<name>/versions/<int:version>:predict")

@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, request
 
-from service import current, include
+from service import include
 from service.calls import JSON, Answer, Call
 from service.config import VERSION
 from service.errors import InputError, MediaTypeError, Problem, RequestError
-from service.inputs import Inputs
-from service.replies import json_reply
+from service.rows.inputs import Inputs
+from service.web import current
+from service.web.replies import json_reply
 
 NAME = "mlflow"
 PREDICT = ("/invocations",)

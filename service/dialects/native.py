@@ -11,9 +11,9 @@ from flask import Response
 from service import include
 from service.calls import Answer, Call
 from service.errors import RequestError
-from service.inputs import Inputs
-from service.replies import http_problem
+from service.rows.inputs import Inputs
 from service.tables import answering
+from service.web.replies import http_problem
 
 NAME = "native"
 PREDICT = ("/predict", "/models/<name>/predict", "/models/<name>/versions/<int:version>/predict")

@@ -8,16 +8,16 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, current_app, request
 
-from service import current
 from service.calls import Answer, Call, decode, read_body
 from service.config import VERSION
 from service.dialects import outputs, tensors
 from service.dialects.outputs import HEADER, Wanted
 from service.dialects.tensors import BYTES, Parameters, Tensor
 from service.errors import InputError, Problem, RequestError
-from service.inputs import Inputs
 from service.model import Model
-from service.replies import json_reply
+from service.rows.inputs import Inputs
+from service.web import current
+from service.web.replies import json_reply
 
 NAME = "oip"
 PREDICT = ("/v2/models/<name>/infer", "/v2/models/<name>/versions/<int:version>/infer")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.errors import RequestError
-from service.inputs import Inputs, Schema
+from service.rows.inputs import Inputs, Schema
 
 DTYPES = {
     "BOOL": "?",

@@ -7,9 +7,9 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app
 
-from service import current
 from service.bundle import Feature
-from service.replies import json_reply
+from service.web import current
+from service.web.replies import json_reply
 
 TYPES = {
     "number": {"type": "number"},

@@ -16,8 +16,8 @@ from service import calibration, include
 from service.calls import BEGUN, JSON, Answer, Call
 from service.errors import InputError, MediaTypeError, Problem
 from service.include import Asked
-from service.inputs import WARNED, Inputs
 from service.model import CHUNK, Prediction
+from service.rows.inputs import WARNED, Inputs
 from service.tables import arrow, bodies, texts, unpacking
 from service.tables.writing import (
     ARROW,

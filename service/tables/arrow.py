@@ -15,12 +15,12 @@ import msgspec
 import numpy as np
 
 from service.errors import InputError, Problem, RequestError
-from service.inputs import Inputs, Schema
 from service.model import CHUNK
+from service.rows.inputs import Inputs, Schema
+from service.rows.values import WANTED, listed
 from service.tables.arrow_columns import Kind, Valid, Values, bits, fixed, kind_of, taken
 from service.tables.bodies import let_go
 from service.tables.flatbuffer import FlatTable
-from service.values import WANTED, listed
 
 SCHEMA, DICTIONARY, RECORDS = 1, 2, 3
 """What a message holds, by its number in `Message.fbs`."""

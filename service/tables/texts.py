@@ -12,9 +12,9 @@ import msgspec
 
 from service.bundle import Feature
 from service.errors import SHOWN, InputError, Problem, RequestError
-from service.inputs import Inputs, Schema
+from service.rows.inputs import Inputs, Schema
+from service.rows.values import MISSING_WORDS, TRUTHS
 from service.tables.bodies import SOME, Body
-from service.values import MISSING_WORDS, TRUTHS
 
 LONGEST = 1 << 20
 """Characters that one row may have."""

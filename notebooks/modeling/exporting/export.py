@@ -22,7 +22,7 @@ from modeling.tables.kinds import is_number
 from service.bundle import Feature, Golden, Value
 from service.errors import DataError
 from service.files import sha256
-from service.inputs import Inputs, Schema
+from service.rows.inputs import Inputs, Schema
 
 BACKGROUND = 64
 """How many training rows a bundle keeps to explain predictions by; `inv bench explain` shows what more would give."""

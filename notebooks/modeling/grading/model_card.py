@@ -10,7 +10,7 @@ import pandas as pd
 
 from modeling.tables.dataset import Card
 from service.bundle import Feature, Manifest, Metrics
-from service.values import limit
+from service.rows.values import limit
 
 BLANK = "— not stated —"
 NAMED = {

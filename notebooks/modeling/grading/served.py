@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from modeling.exporting.export import as_inputs
-from service.inputs import Inputs
+from service.rows.inputs import Inputs
 
 Array = npt.NDArray[Any]
 

@@ -12,10 +12,10 @@ import pandas as pd
 from modeling.tables.dataset import Dataset, Described, brief, quoted
 from modeling.tables.kinds import LEARNED, Column, is_date, is_number, is_truth, stray_text
 from modeling.tables.target import told
-from service import dates
 from service.bundle import Feature, Target
 from service.errors import DataError
-from service.values import shortest
+from service.rows import dates
+from service.rows.values import shortest
 
 
 def choose_features(dataset: Dataset, wanted: Sequence[str] = ()) -> list[str]:

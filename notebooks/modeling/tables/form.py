@@ -15,7 +15,7 @@ import msgspec
 import pandas as pd
 
 from service.errors import DataError
-from service.values import MISSING_WORDS
+from service.rows.values import MISSING_WORDS
 
 HEAD = 1 << 20
 """How many bytes of a file are looked at for its form."""

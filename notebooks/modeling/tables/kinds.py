@@ -12,7 +12,7 @@ import pandas as pd
 from modeling.tables.form import Form, are_codes, as_numbers, begin_with_zeros, doubt
 from modeling.tables.written_dates import as_dates, date_order, looks_like_date
 from service.errors import DataError
-from service.values import MISSING_WORDS, TRUTH
+from service.rows.values import MISSING_WORDS, TRUTH
 
 Kind = Literal["number", "category", "boolean", "date", "identifier", "text"]
 LEARNED: tuple[Kind, ...] = ("number", "category", "boolean", "date")

@@ -12,7 +12,7 @@ import pandas as pd
 from modeling.tables.dataset import Dataset, quoted
 from modeling.tables.kinds import is_date, is_number, is_truth
 from modeling.tables.target import Task
-from service import dates
+from service.rows import dates
 
 DRAWN = 20_000
 """How many rows figures and correlations are made from."""

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service import dates
 from service.bundle import Feature
 from service.errors import SHOWN, Problem
+from service.rows import dates
 
 TRUTH = {"true": True, "false": False}
 """Truth values where all values are texts, as in a CSV; in any case."""

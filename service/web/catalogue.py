@@ -15,7 +15,7 @@ from service.config import Config
 from service.errors import NotFoundError
 from service.live import Live
 from service.model import Model
-from service.replies import json_reply
+from service.web.replies import json_reply
 
 catalogue = Blueprint("catalogue", __name__)
 

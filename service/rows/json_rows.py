@@ -14,8 +14,8 @@ import numpy.typing as npt
 import simdjson
 
 from service.errors import CellarError
-from service.inputs import Inputs, Schema
-from service.values import limit
+from service.rows.inputs import Inputs, Schema
+from service.rows.values import limit
 
 BEGINNING = re.compile(rb'\s*(?:\{\s*"([a-z_]{1,32})"\s*:\s*)?\[\s*([\[{"0-9tfn-])')
 """The key of an object's rows, none where they stand bare, and how the first of them begins."""

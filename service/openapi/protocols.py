@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from service import schemas
 from service.bundle import Bundle
 from service.config import Config
 from service.explanation import most_explained
-from service.operations import ALWAYS, MODEL_HEADERS, answer, as_json, as_text, get, health, operation, ref
-from service.schemas import Schema, closed
+from service.openapi import schemas
+from service.openapi.operations import ALWAYS, MODEL_HEADERS, answer, as_json, as_text, get, health, operation, ref
+from service.openapi.schemas import Schema, closed
 
 MLFLOW, KSERVE, OIP, VETIVER = "MLflow", "KServe V1", "Open Inference Protocol", "vetiver"
 TAGS = (MLFLOW, KSERVE, OIP, VETIVER)

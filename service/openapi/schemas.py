@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from service import dates
 from service.bundle import Bundle, Feature
 from service.errors import SHOWN
-from service.inputs import WARNED
+from service.rows import dates
+from service.rows.inputs import WARNED
 
 Schema = dict[str, Any]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from service import schemas
-from service.schemas import Schema
+from service.openapi import schemas
+from service.openapi.schemas import Schema
 
 WHEN = {
     400: "The request cannot be read: it is not JSON, has another form, or a parameter is wrong.",

@@ -26,7 +26,7 @@ from service.calls import BEGUN, BODY, FACTS, JSON, Answer, Call, Facts
 from service.config import Config
 from service.errors import OverloadError, UnauthorizedError
 from service.live import Live
-from service.metrics import Metrics
+from service.web.metrics import Metrics
 
 REFUSED = "cellar.refused"
 """Where the WSGI environ keeps an error that the application has to answer with, before anything else."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from service import protocols, schemas
 from service.bundle import Bundle, Data, Feature, Metric, Target
 from service.calibration import most
 from service.config import Config
 from service.explanation import most_explained
 from service.include import COVERAGE
-from service.operations import (
+from service.openapi import protocols, schemas
+from service.openapi.operations import (
     MODEL_HEADERS,
     PROBLEM,
     SECURITY,
@@ -27,8 +27,8 @@ from service.operations import (
     ref,
     refusal,
 )
+from service.openapi.schemas import Schema, closed, plain
 from service.registry import Event
-from service.schemas import Schema, closed, plain
 
 PAGES = ("01_explore", "02_train", "03_evaluate")
 

@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from service import dates
 from service.bundle import Feature
 from service.errors import SHOWN, InputError, Problem, RequestError, meant
-from service.values import FILL, fill_categories, limit, listed, problems_of, shortest, shown
+from service.rows import dates
+from service.rows.values import FILL, fill_categories, limit, listed, problems_of, shortest, shown
 
 DEPTH = 64
 """How deeply a body may nest; rows that fit nest at most four deep, so only refused rows are ever measured."""

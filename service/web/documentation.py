@@ -8,8 +8,8 @@ from pathlib import Path
 from flask import Blueprint, Response, current_app, render_template, send_from_directory
 
 from service.live import Live
-from service.openapi import document
-from service.replies import json_reply
+from service.openapi.document import document
+from service.web.replies import json_reply
 
 documentation = Blueprint("documentation", __name__)
 

@@ -1,0 +1,1 @@
+"""Rows from outside: single values, dates, records and columns, checked and laid out as tensors."""

@@ -1,0 +1,1 @@
+"""What stands around the dialects on the web: the layer in front, pages, replies, metrics."""
