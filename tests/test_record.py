@@ -58,7 +58,7 @@ def test_another_table_or_card_is_another_run(house, table, end):
     assert found(house, table) == 0
 
 
-@pytest.mark.parametrize("name", ["02_train.ipynb", "modeling/tables/split.py", "service/inputs.py"])
+@pytest.mark.parametrize("name", ["02_train.ipynb", "modeling/tables/split.py", "service/rows/inputs.py"])
 def test_other_code_is_another_run(tmp_path, table, name):
     """A notebook, what it imports, and what that imports, count."""
     root = tmp_path / "root"
