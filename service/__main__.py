@@ -10,8 +10,8 @@ from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Names the folder in which the workers sum what they count."""
+METRICS = "CELLAR_METRICS"
+"""The variable by which the workers know the folder in which they add up what they count."""
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cellar-metrics-") as folder:
-        os.environ.setdefault(FOLDER, folder)
+        os.environ.setdefault(METRICS, folder)
         serve(options)
 
 

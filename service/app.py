@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -35,8 +36,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     given = app.config["CELLAR"] = settings.read(config)
     live = app.extensions["live"] = Live(Registry(given.artifacts))
     live.load()
-    metrics = Metrics()
-    metrics.tell_versions(live)
+    metrics = Metrics(live)
     app.before_request(_begin)
     app.after_request(_finish)
     for pages in PAGES:
@@ -128,5 +128,7 @@ def __getattr__(name: str) -> Flask:
     if name != "app":
         raise AttributeError(name)
     globals()["app"] = create_app()
+    gc.collect()
+    gc.freeze()  # what lives as long as the process need not be looked at again and again
     made: Flask = globals()["app"]
     return made

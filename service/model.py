@@ -21,6 +21,9 @@ CHUNK = 50_000
 """Rows given to onnxruntime at once: more gains nothing and costs memory."""
 
 
+NO_PROBABILITIES = np.empty(0, dtype=np.float32)
+
+
 class Prediction(msgspec.Struct, frozen=True):
     """Answers for n rows: `values` are n labels or n numbers; `probabilities` is `[n, classes]`, or None."""
 
@@ -40,26 +43,30 @@ class Model:
         self.classes: list[Label] = source.manifest.target.classes
         self._session = _session(source)
         self._reads = {given.name for given in self._session.get_inputs()}
+        self._gives = [given.name for given in self._session.get_outputs()]
         _replay(self)
         self.background = _read_golden(self, source.golden.background)
 
     def predict(self, inputs: Inputs, check_time: Callable[[], None] = lambda: None) -> Prediction:
         """Return the prediction for every row of `inputs`; what `check_time` raises ends it between two chunks."""
-        values, probabilities = self._run(inputs, 0)
+        values, probabilities = self._run(inputs if len(inputs) <= CHUNK else _cut(inputs, 0))
         check_time()
         if len(inputs) > CHUNK:
             parts = [(values, probabilities)]
             for start in range(CHUNK, len(inputs), CHUNK):
-                parts.append(self._run(inputs, start))
+                parts.append(self._run(_cut(inputs, start)))
                 check_time()
             values, probabilities = (np.concatenate(part) for part in zip(*parts, strict=True))
         return Prediction(values, probabilities if self.classes else None)
 
-    def _run(self, inputs: Inputs, start: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
-        rows = slice(start, start + CHUNK)
-        tensors = {"numbers": inputs.numbers[rows], "categories": inputs.categories[rows]}
-        first, *rest = self._session.run(None, {name: tensors[name] for name in self._reads})
-        return first.reshape(-1), rest[0] if rest else np.empty(0, dtype=np.float32)
+    def _run(self, inputs: Inputs) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
+        first, *rest = self._session.run(self._gives, {name: getattr(inputs, name) for name in self._reads})
+        return first.reshape(-1), rest[0] if rest else NO_PROBABILITIES
+
+
+def _cut(inputs: Inputs, start: int) -> Inputs:
+    rows = slice(start, start + CHUNK)
+    return Inputs(inputs.numbers[rows], inputs.categories[rows], [])
 
 
 def load(folder: Path) -> Model:

@@ -146,7 +146,7 @@ def test_no_slot_is_lost(config: dict[str, Any], row: list[Any]):
         thread.start()
     for thread in threads:
         thread.join()
-    assert app.wsgi_app.inflight == 0
+    assert app.wsgi_app.running == set()
     assert app.test_client().post("/predict", json=[row]).status_code == 200
 
 

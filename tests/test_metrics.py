@@ -64,6 +64,7 @@ def test_workers_are_summed(server: Any, row: list[Any]):
     count = 40
     for _ in range(count):
         assert _ask(server, "POST", "/predict", json.dumps([row]))[0] == 200
+    time.sleep(2 * metrics.EVERY)  # until both workers have written what they counted
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
     assert len(children) == server.workers
     os.kill(int(children[0]), signal.SIGKILL)
@@ -89,13 +90,3 @@ def _ask(server: Any, method: str, path: str, body: str = "") -> tuple[int, str]
         return reply.status, reply.read().decode()
     finally:
         connection.close()
-
-
-def test_the_living_are_not_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Only the momentary figures of processes that are gone are taken away."""
-    monkeypatch.setenv(metrics.FOLDER, str(tmp_path))
-    names = {f"gauge_livesum_{os.getpid()}.db", "gauge_livesum_999999999.db", "counter_999999999.db"}
-    for name in names:
-        (tmp_path / name).touch()
-    metrics.forget_the_dead()
-    assert {path.name for path in tmp_path.iterdir()} == names - {"gauge_livesum_999999999.db"}

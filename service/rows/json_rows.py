@@ -87,7 +87,7 @@ class RowReader:
         rows = document[key] if key else document
         width, count = len(self.schema.names), len(rows)
         # A value inside a row that is a list itself would be flattened into its neighbours.
-        if body.count(b"[") != count + 1 or set(map(len, rows)) != {width}:
+        if body.count(b"[") != count + 1 or (count > 1 and set(map(len, rows)) != {width}):
             return None
         values = np.frombuffer(rows.as_buffer(of_type="d"), dtype=np.float64).reshape(count, width)
         return self._checked(values, np.empty((count, 0), dtype=object))

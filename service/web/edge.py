@@ -12,10 +12,8 @@ import binascii
 import hmac
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -76,19 +74,18 @@ class Edge:
             for name in (live.champions if "<name>" in rule else [config.default_model])
             if "<int:" not in rule
         }
-        self.inflight, self.lock = 0, threading.Lock()
+        self.running: set[int] = set()
+        metrics.inflight = lambda: len(self.running)
         self.token = config.read_token.encode()
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Reply:
         """Answer one request."""
         environ[BEGUN] = time.perf_counter()
         facts = environ[FACTS] = _facts(environ)
-        with self.lock:
-            self.inflight += 1
-        self.metrics.inflight.inc()
+        self.running.add(id(environ))
         reply: Reply
         try:
-            if self.inflight > self.config.max_inflight:
+            if len(self.running) > self.config.max_inflight:
                 environ[REFUSED] = OverloadError("more requests are being answered than CELLAR_MAX_INFLIGHT: try again")
             elif self.token and not self._may_read(environ):
                 environ[REFUSED] = UnauthorizedError("reading needs the token: send 'Authorization: Bearer <token>'")
@@ -155,16 +152,13 @@ class Edge:
 
     def _end(self, environ: Environ) -> None:
         facts = environ[FACTS]
-        with self.lock:
-            self.inflight -= 1
+        self.running.discard(id(environ))
         facts.ms = round((time.perf_counter() - environ[BEGUN]) * 1000, 3)
-        self.metrics.inflight.dec()
         self.metrics.count(facts)
         if self.config.log == "values" and BODY in environ:
             facts.body = environ[BODY][:VALUES_SHOWN].decode("utf-8", "replace")
         if self.config.log != "errors" or facts.status >= 500:
-            with suppress(OSError):  # a log that nobody takes must not cost an answer
-                os.write(1, msgspec.json.encode(facts) + b"\n")
+            _log(facts)
 
     def _may_read(self, environ: Environ) -> bool:
         if OPEN.fullmatch(environ["PATH_INFO"]):
@@ -216,6 +210,13 @@ def _facts(environ: Environ) -> Facts:
         environ["PATH_INFO"][:200],
         trace=trace if trace and TRACEPARENT.fullmatch(trace) else "",
     )
+
+
+def _log(facts: Facts) -> None:
+    try:
+        os.write(1, msgspec.json.encode(facts) + b"\n")
+    except OSError:
+        return  # a log that nobody takes must not cost an answer
 
 
 def _headers(environ: Environ) -> list[tuple[str, str]]:
