@@ -18,7 +18,7 @@ from bench.serve import load, servers
 from bench.serve.figures import IN_PROCESS, Run
 from bench.serve.load import Load
 from bench.serve.places import Place, prepare
-from bench.serve.setups import BULK, ONE, Setup
+from bench.serve.setups import BULK, JSON_CASES, ONE, Case, Setup
 from bench.serve.trained import Trained
 from service.errors import DataError
 
@@ -85,8 +85,13 @@ def _run(place: Place, seconds: int) -> Run:
             if fault := servers.fault(place, case, server.port):
                 raise DataError(f"{case.name}: {fault}")
         load.run(place.target(ONE, server.port), ONE.connections, WARMING)
-        loads = {case: load.run(place.target(case, server.port), case.connections, seconds) for case in place.requests}
-        return Run(server.cold, servers.memory(server.process), loads)
+        memory = 0.0
+        loads: dict[Case, Load] = {}
+        for case in place.requests:
+            loads[case] = load.run(place.target(case, server.port), case.connections, seconds)
+            if case in JSON_CASES:  # all set-ups are weighed after the same work
+                memory = servers.memory(server.process)
+        return Run(server.cold, memory, loads)
 
 
 def in_process(trained: Trained, seconds: float) -> Run:

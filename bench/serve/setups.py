@@ -78,7 +78,8 @@ BLOGS = Setup(
 FASTAPI = Setup("FastAPI + onnxruntime", "app", f"{UVICORN} fastapi_onnx:app", "/predict", FEATURES, "fastapi_onnx")
 BARE = Setup("bare WSGI", "limit", f"{GRANIAN} --port {{port}} bare:app", "/", FEATURES)
 BUFFER = Setup("bare WSGI, rows into a buffer", "limit", f"{GRANIAN} --port {{port}} bare_buffer:app", "/", FEATURES)
-ALWAYS = (OURS, BLOGS, FASTAPI, BARE, BUFFER)
+SKETCH = Setup("a plain Flask view", "limit", f"{GRANIAN} --port {{port}} sketch:app", "/", FEATURES)
+ALWAYS = (OURS, BLOGS, FASTAPI, SKETCH, BARE, BUFFER)
 
 JOBLIB = Setup("FastAPI + joblib", "app", f"{UVICORN} fastapi_joblib:app", "/predict", FEATURES, "fastapi_joblib")
 ML_SERVER = Setup(

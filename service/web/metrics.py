@@ -10,18 +10,15 @@ import os
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from service.calls import Facts
 from service.live import Live
+from service.web.figures import LIMITS, Figures, Series
 
 FOLDER = "CELLAR_METRICS"
 """The variable by which the server names the folder to its workers."""
@@ -30,27 +27,6 @@ EVERY = 1.0
 """Seconds between two writings of a worker's figures: so much is lost of one that is killed."""
 
 MEDIA = "text/plain; version=0.0.4; charset=utf-8"
-SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
-LIMITS = [1000 * limit for limit in SECONDS]
-
-
-class Series(msgspec.Struct):
-    """The requests of one route, model and status: how many took how long, `counts` by LIMITS and one beyond."""
-
-    labels: tuple[str, str, str]
-    counts: list[int] = msgspec.field(default_factory=lambda: [0] * (len(LIMITS) + 1))
-    seconds: float = 0.0
-
-
-class Figures(msgspec.Struct):
-    """All that one worker counted, and what it is at now."""
-
-    requests: list[Series] = []
-    rows: list[tuple[str, str, int]] = []
-    errors: dict[str, int] = {}
-    reloads: list[tuple[str, str, int]] = []
-    versions: dict[str, int] = {}
-    inflight: int = 0
 
 
 class Metrics:
@@ -83,10 +59,10 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return all workers' figures in Prometheus' text format."""
+        from service.web import exposition  # a tenth of the time that the service takes to start
+
         self.write()
-        registry = CollectorRegistry()
-        registry.register(_Sum(self._all()))
-        return generate_latest(registry)
+        return exposition.text(self._all())
 
     def write(self) -> None:
         """Write this worker's figures where the others find them."""
@@ -126,52 +102,3 @@ class Metrics:
                 figures.versions, figures.inflight = {}, 0
             found.append(figures)
         return found
-
-
-class _Sum(Collector):
-    """What is collected: the sum of several workers' figures."""
-
-    def __init__(self, workers: list[Figures]) -> None:
-        self.workers = workers
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield each metric with all its samples."""
-        yield self._requests()
-        yield _counter("cellar_rows", "Rows predicted", ["model", "version"], (w.rows for w in self.workers))
-        errors = (list(worker.errors.items()) for worker in self.workers)
-        yield _counter("cellar_errors", "Requests refused or failed", ["kind"], errors)
-        reloads = (worker.reloads for worker in self.workers)
-        yield _counter("cellar_reloads", "Versions loaded or refused", ["model", "outcome"], reloads)
-        versions = GaugeMetricFamily("cellar_model_version", "Version served", labels=["model"])
-        for name, version in {pair for worker in self.workers for pair in worker.versions.items()}:
-            versions.add_metric([name], version)
-        yield versions
-        total = sum(worker.inflight for worker in self.workers)
-        yield GaugeMetricFamily("cellar_inflight", "Requests being answered", value=total)
-
-    def _requests(self) -> HistogramMetricFamily:
-        summed: dict[tuple[str, str, str], Series] = {}
-        for series in (series for worker in self.workers for series in worker.requests):
-            into = summed.setdefault(series.labels, Series(series.labels))
-            into.counts = [mine + its for mine, its in zip(into.counts, series.counts, strict=True)]
-            into.seconds += series.seconds
-        metric = HistogramMetricFamily(
-            "cellar_request_seconds", "Requests and the time to answer", labels=["route", "model", "status"]
-        )
-        names = [str(float(limit)) for limit in SECONDS] + ["+Inf"]
-        for series in summed.values():
-            upto = [sum(series.counts[: at + 1]) for at in range(len(names))]
-            metric.add_metric(list(series.labels), list(zip(names, upto, strict=True)), series.seconds)
-        return metric
-
-
-def _counter(name: str, told: str, labels: list[str], workers: Iterable[Sequence[tuple[Any, ...]]]) -> Metric:
-    """Return a counter with the sum of the workers' samples, each the values of the labels and a count."""
-    summed: Counter[tuple[str, ...]] = Counter()
-    for samples in workers:
-        for *values, count in samples:
-            summed[tuple(values)] += count
-    metric = CounterMetricFamily(name, told, labels=labels)
-    for labelled, total in summed.items():
-        metric.add_metric(list(labelled), total)
-    return metric
