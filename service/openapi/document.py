@@ -9,7 +9,7 @@ from service.bundle import Bundle, Data, Feature, Metric, Target
 from service.calibration import most
 from service.config import Config
 from service.explanation import most_explained
-from service.include import COVERAGE
+from service.include import usual_coverage
 from service.openapi import protocols, schemas
 from service.openapi.operations import (
     MODEL_HEADERS,
@@ -170,9 +170,10 @@ def _parameters(bundle: Bundle, included: Sequence[str]) -> list[Schema]:
         parameters.append(_query("class", "Whose probability is explained.", {"type": "string", "enum": classes}))
     calibration = bundle.metrics and bundle.metrics.calibration
     if calibration:
-        limits = {"exclusiveMinimum": 0, "maximum": most(calibration.rows), "examples": [COVERAGE]}
+        usual = usual_coverage(calibration)
+        limits = {"exclusiveMinimum": 0, "maximum": most(calibration.rows), "examples": [usual]}
         told = (
-            f"How often an interval has to hold the truth, {COVERAGE} if it is not said; "
+            f"How often an interval has to hold the truth, {usual:.4g} if it is not said; "
             f"{calibration.rows} calibration rows promise {most(calibration.rows):.4g} at most."
         )
         parameters.append(_query("coverage", told, {"type": "number", **limits}))
@@ -234,6 +235,7 @@ def _replies(bundle: Bundle) -> Schema:
 
 def _description() -> Schema:
     text, whole = {"type": "string"}, {"type": "integer", "minimum": 1}
+    share = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
     return closed(
         {
             "name": text,
@@ -246,6 +248,7 @@ def _description() -> Schema:
             "metrics": {"type": "object", "additionalProperties": ref("Metric")},
             "held_out_rows": whole,
             "data": ref("Data"),
+            "coverage": {"anyOf": [closed({"default": share, "most": share}), {"type": "null"}]},
             "created": text,
             "report": {"type": ["string", "null"]},
             "predict": text,
