@@ -22,6 +22,7 @@ LAYERS = [
     {"include", "web.current", "web.metrics", "web.replies"},
     {"tables"},
     {"openapi.operations"},
+    {"openapi.descriptions", "openapi.tables"},
     {"openapi.protocols"},
     {"openapi.document"},
     {"dialects", "web.catalogue", "web.documentation"},
