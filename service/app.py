@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter
 
 from service import config as settings
 from service.calls import FACTS, Answer, Call
@@ -30,9 +31,17 @@ PAGES = (catalogue, documentation, mlflow.pages, kserve.pages, oip.pages, vetive
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
 
 
+class Name(BaseConverter):
+    """A name in a route, which has no colon: behind one stands a verb of KServe's."""
+
+    regex = "[^/:]+"
+    part_isolating = True
+
+
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """Return the application; `config` overrides the `CELLAR_*` variables, which override the defaults."""
     app = Flask(__name__, template_folder="web/templates", static_folder="web/static")
+    app.url_map.converters["default"] = Name
     given = app.config["CELLAR"] = settings.read(config)
     live = app.extensions["live"] = Live(Registry(given.artifacts))
     live.load()

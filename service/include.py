@@ -18,6 +18,7 @@ from service.rows.inputs import Inputs
 INCLUDES = ("probabilities", "interval", "explanation")
 PARAMETERS = ("include", "coverage", "class")
 COVERAGE = 0.9
+"""How often an interval holds the truth where nothing else is asked for and so much can be promised."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -46,9 +47,9 @@ def read(call: Call, offered: Sequence[str] = INCLUDES) -> Asked:
             raise RequestError(f"include={word[:40]!r} is not known; {near}")
     if "probabilities" in include and not call.model.classes:
         raise RequestError(f"{call.model.name} predicts a number and has no probabilities")
-    coverage = _coverage(call.query["coverage"]) if "coverage" in call.query else COVERAGE
+    coverage = COVERAGE
     if "interval" in include or "coverage" in call.query:
-        calibration.threshold(measured(call.model), coverage)  # what cannot be promised is refused before any work
+        coverage = _coverage(call)
     label = class_named(call.model, call.query["class"]) if "class" in call.query else None
     return Asked(include, coverage, label)
 
@@ -91,8 +92,20 @@ def measured(model: Model) -> Calibration:
     return found
 
 
-def _coverage(text: str) -> float:
+def usual_coverage(measured: Calibration) -> float:
+    """Return the coverage of intervals where none is asked for: COVERAGE, or the most that can be promised."""
+    return min(COVERAGE, calibration.most(measured.rows))
+
+
+def _coverage(call: Call) -> float:
+    """Return the coverage that is asked for or usual; what cannot be promised is refused before any work."""
+    found = measured(call.model)
+    if "coverage" not in call.query:
+        return usual_coverage(found)
+    text = call.query["coverage"]
     try:
-        return float(text)
+        coverage = float(text)
     except ValueError:
         raise RequestError(f"coverage must be a number between 0 and 1, got {text[:40]!r}") from None
+    calibration.threshold(found, coverage)
+    return coverage

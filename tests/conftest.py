@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -304,6 +305,14 @@ def seal(folder: Path) -> None:
     names = [line.split("  ")[1] for line in (folder / bundle.SUMS).read_text().splitlines()]
     lines = [f"{files.sha256((folder / name).read_bytes())}  {name}\n" for name in names]
     (folder / bundle.SUMS).write_text("".join(lines))
+
+
+def changed(folder: Path, **changes: dict[str, Any]) -> None:
+    """Change some of the JSON files of a bundle, by their names, and seal it again."""
+    for name, change in changes.items():
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    seal(folder)
 
 
 class Server(NamedTuple):

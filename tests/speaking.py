@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import struct
 from collections.abc import Callable, Iterator
@@ -62,6 +64,20 @@ def split(records: list[Record]) -> Any:
     table = columns(records)
     rows = lists(records)
     return {"dataframe_split": {"index": [*range(7, 7 + len(rows))], "columns": list(table), "data": rows}}
+
+
+def mlflow_csv(model: str, features: list[Feature], records: list[Record]) -> Sent:
+    """Return a CSV for MLflow, whose model is the default one; a gap is an empty cell."""
+    names = list(columns(records)) or [feature.name for feature in features]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names)
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in record.items()} for record in records)
+    return Sent("/invocations", text.getvalue().encode(), {"Content-Type": "text/csv; charset=utf-8"})
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, bool) else value
 
 
 def v1(document: Any) -> Callable[[str, list[Feature], list[Record]], Sent]:
@@ -166,6 +182,7 @@ LISTS = {
 
 FLAT = {"oip flat": v2(flat_tensor)}
 BINARY = {"oip binary columns": binary}
+CSV = {"mlflow csv": mlflow_csv}
 TABLES = {"oip FP32": binary_table("FP32"), "oip FP64": binary_table("FP64"), "oip bare": bare_tensor}
 """Bodies that hold one tensor of bytes, for models that read numbers only."""
 

@@ -9,7 +9,7 @@ from conftest import Trained
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from speaking import BINARY, FLAT, LISTS, RECORDS, TABLES, predictions
+from speaking import BINARY, CSV, FLAT, LISTS, RECORDS, TABLES, predictions
 
 from service.app import create_app
 from service.bundle import Feature
@@ -78,7 +78,7 @@ def test_the_same_rows_get_the_same_numbers_in_every_protocol(model: str, reques
     numbers = all(feature.kind == "number" for feature in features)
     fixed = LISTS | (FLAT | TABLES if numbers else {})
     # A gap among truth values has no sign in bytes.
-    named = RECORDS | ({} if any(one.kind == "boolean" and one.nullable for one in features) else BINARY)
+    named = RECORDS | CSV | ({} if any(one.kind == "boolean" and one.nullable for one in features) else BINARY)
 
     @LAW
     @given(records=rows_of(features), order=st.permutations([feature.name for feature in features]))

@@ -20,7 +20,7 @@ import axe_core_python
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import WINE, evaluate, seal, serving, train
+from conftest import WINE, changed, evaluate, serving, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from outside import outside
@@ -88,11 +88,7 @@ def wide_table(folder: Path) -> Path:
 
 def renamed(artifacts: Path, name: str, **changes: dict[str, Any]) -> None:
     """Put `wine` into the artifacts a second time, under another name and with changes to some of its files."""
-    folder = shutil.copytree(artifacts / "wine", artifacts / name) / "1"
-    for file, change in {**changes, "manifest": {"model": name}}.items():
-        path = folder / f"{file}.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    seal(folder)
+    changed(shutil.copytree(artifacts / "wine", artifacts / name) / "1", **changes, manifest={"model": name})
 
 
 @pytest.fixture(scope="module")

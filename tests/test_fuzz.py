@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import urllib.request
@@ -17,6 +18,7 @@ SHORT = 100
 """Up to so many examples are the same in every run: a test that fails now and then tells little."""
 
 CONFIG = Path(__file__).parent / "clients" / "schemathesis.toml"
+HOOKS = CONFIG.with_name("schemathesis_tables.py")
 TOKEN = "a-token-of-the-tests"
 
 
@@ -29,6 +31,7 @@ def fuzz(python: Path, server: Server, folder: Path, examples: int, *options: st
         [str(python.parent / "schemathesis"), f"--config-file={CONFIG}", "run", address, *words],
         check=False,
         cwd=folder,
+        env={**os.environ, "SCHEMATHESIS_HOOKS": str(HOOKS)},
         capture_output=True,
         text=True,
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import changed
 from flask.testing import FlaskClient
 
 from service import calibration
@@ -72,3 +73,24 @@ def test_a_coverage_that_cannot_be_is_refused(houses: FlaskClient, coverage: str
     """No coverage outside of what can be promised passes in silence, whether an interval is asked for or not."""
     reply = houses.post(f"/models/prices/predict?coverage={coverage}{include}", json={"instances": []})
     assert reply.status_code == 400 and "coverage" in reply.json["detail"]
+
+
+@pytest.mark.parametrize(("rows", "usual"), [(4, 4 / 5), (8, 8 / 9), (9, 0.9), (99, 0.9)])
+def test_the_usual_coverage_can_be_promised(artifacts: Path, tmp_path: Path, rows: int, usual: float):
+    """Where fewer than nine rows calibrated, an interval that is asked for without a coverage has the most there is.
+
+    That is what every page and protocol says of it, and a little more is refused.
+    """
+    scores = [at / (rows + 1) for at in range(1, rows + 1)]
+    changed(artifacts / "wine" / "1", metrics={"calibration": {"rows": rows, "scores": scores}})
+    client = create_app({"artifacts": artifacts, "reports": tmp_path}).test_client()
+    assert client.get("/models/wine").json["coverage"] == {"default": usual, "most": rows / (rows + 1)}
+    found = ask(client, "wine", "include=interval")["interval"]
+    assert found == ask(client, "wine", f"include=interval&coverage={usual!r}")["interval"]
+    row = list(client.application.extensions["live"].get("wine").bundle.golden.rows[0].values())
+    tensor = {"name": "all", "shape": [1, len(row)], "datatype": "FP64", "data": row}
+    sent = {"inputs": [tensor], "outputs": [{"name": "interval"}]}
+    (output,) = client.post("/v2/models/wine/infer", json=sent).json["outputs"]
+    assert sum(output["data"]) == len(found[0])
+    beyond = client.post(f"/predict?include=interval&coverage={rows / (rows + 1) + 1e-6}", json=[])
+    assert beyond.status_code == 400 and "cannot be promised" in beyond.json["detail"]

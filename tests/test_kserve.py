@@ -36,11 +36,16 @@ def test_a_version_answers_by_its_number(client: FlaskClient):
     assert client.post("/v1/models/wine/versions/1:predict", json=body).json == expected.json
 
 
-def test_a_verb_is_not_read(client: FlaskClient):
-    """A verb asked by GET is no model of that name."""
-    reply = client.get("/v1/models/wine:predict")
-    told(reply, 405)
-    assert reply.headers["Allow"] == "POST"
+@pytest.mark.parametrize("verb", ["predict", "explain"])
+@pytest.mark.parametrize("place", ["/v1/models/wine", "/v1/models/wine/versions/1"])
+def test_a_verb_is_only_posted(client: FlaskClient, place: str, verb: str):
+    """A verb asked by another method is no model of that name: what is allowed is to post it."""
+    for method in ("GET", "PUT", "DELETE"):
+        reply = client.open(f"{place}:{verb}", method=method)
+        told(reply, 405)
+        assert reply.headers["Allow"] == "OPTIONS, POST"
+    assert set(client.options(f"{place}:{verb}").headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
+    told(client.get(f"{place}:explode"), 404)
 
 
 def test_predictions_are_explained(client: FlaskClient):

@@ -24,6 +24,7 @@ LAYERS = [
     {"web.metrics"},
     {"tables"},
     {"openapi.operations"},
+    {"openapi.descriptions", "openapi.tables"},
     {"openapi.protocols"},
     {"openapi.document"},
     {"dialects", "web.catalogue", "web.documentation"},

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from flask.testing import FlaskClient
 from speaking import Sent, told
 
+from service.app import create_app
 from service.config import VERSION
+from service.tables.texts import ROWS
 
 
 @pytest.fixture
@@ -51,11 +56,18 @@ def test_a_body_of_another_form(client: FlaskClient, body: Any, expected: str):
         ("application/json;charset=UTF-8", 200),
         ("application/json; charset=latin-1", 415),
         ("application/json; orient=split", 415),
+        ("text/csv", 200),
+        ("Text/CSV; charset=UTF-8", 200),
+        ('text/csv; charset="utf-8"', 200),
+        ("text/csv; header=present", 415),
+        ("text/csv; charset=latin-1", 415),
     ],
 )
 def test_parameters_of_the_content_type(client: FlaskClient, bottle: dict[str, Any], media: str, status: int):
-    """Of its parameters only the charset that all JSON has is taken."""
-    sent = Sent("/invocations", json.dumps({"instances": [bottle]}).encode(), {"Content-Type": media})
+    """Of its parameters only the charset that all bodies have is taken."""
+    names, values = ",".join(bottle), ",".join(map(str, bottle.values()))
+    body = f"{names}\n{values}\n" if "csv" in media.lower() else json.dumps({"instances": [bottle]})
+    sent = Sent("/invocations", body.encode(), {"Content-Type": media})
     reply = sent.ask(client)
     assert reply.status_code == status
     if status != 200:
@@ -89,3 +101,52 @@ def test_errors_have_codes(client: FlaskClient, status: int, code: str):
     reply = client.get("/invocations" if status == 405 else "/invocations/x")
     told(reply, status)
     assert reply.json["error_code"] == code
+
+
+@pytest.fixture(scope="module")
+def many(wine_artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
+    """A client of the service that takes many rows."""
+    return create_app({"artifacts": wine_artifacts, "reports": tmp_path_factory.mktemp("r")}).test_client()
+
+
+def as_csv(rows: list[dict[str, Any]]) -> bytes:
+    """Return rows as pandas writes them, with their index as a column without a name."""
+    return pd.DataFrame(rows).to_csv().encode()
+
+
+def test_a_csv_is_answered_as_json(many: FlaskClient, bottle: dict[str, Any]):
+    """More rows than are read at once get the same predictions and warnings, bit for bit."""
+    rows = [{"vineyard": "north, by the river", **bottle, "ash": 1.5 + at / 512} for at in range(3 * ROWS)]
+    expected = many.post("/invocations", json={"dataframe_records": rows}).json
+    assert len(expected["predictions"]) == 3 * ROWS
+    assert expected["warnings"][0]["row"] > ROWS
+    found = many.post("/invocations", data=as_csv(rows), content_type="text/csv")
+    assert found.json == expected
+
+
+def test_the_rows_of_a_csv_are_counted_over_all_of_it(many: FlaskClient, bottle: dict[str, Any]):
+    """A wrong cell behind the first piece is told with its row in the table, and a warning too."""
+    rows = [bottle] * (ROWS + 7)
+    wrong = many.post("/invocations", data=as_csv([*rows, {**bottle, "ash": "much"}]), content_type="text/csv")
+    assert f"row {ROWS + 7}: 'ash' must be a number" in told(wrong, 400)
+    far = many.post("/invocations", data=as_csv([*rows, {**bottle, "ash": 999.0}]), content_type="text/csv")
+    assert [(one["row"], one["field"]) for one in far.json["warnings"]] == [(ROWS + 7, "ash")]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda text: b"", "the table is empty"),
+        (lambda text: text.replace(b"alcohol", b"alcohl"), "'alcohol' is missing"),
+        (lambda text: b"alcohol" + text, "'alcohol' is the name of 2 columns"),
+        (lambda text: text.replace(b",", b";"), "separate the columns by commas"),
+        (lambda text: text + b"1,2\n", "row 1: has 2 values, the header names 14 columns"),
+        (lambda text: text + b"\xff", "not UTF-8"),
+    ],
+)
+def test_what_is_no_csv_of_the_model(
+    client: FlaskClient, bottle: dict[str, Any], change: Callable[[bytes], bytes], expected: str
+):
+    """A header that lacks a feature or has it twice, uneven rows, and what is no CSV are told in MLflow's shape."""
+    body = change(as_csv([bottle]))
+    assert expected in told(Sent("/invocations", body, {"Content-Type": "text/csv"}).ask(client), 400)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from jsonschema import Draft202012Validator
 
 from service import bundle
 from service.app import create_app
+from service.calls import JSON
 from service.config import Config
 from service.openapi.document import PAGES, document
+from service.tables.answering import COLUMNS, READERS
+from service.tables.writing import CSV, MEDIA, NDJSON
 
 UNDESCRIBED = {
     "/static/<path:filename>": "files of the pages, not of the interface",
@@ -74,6 +78,11 @@ def resolved(document: Document, part: Document) -> Document:
     return found
 
 
+def lines(reply: Any) -> list[Any]:
+    """Return the rows of a table in JSON."""
+    return [json.loads(line) for line in reply.text.splitlines()]
+
+
 def check(document: Document, operation: Document, reply: Any) -> None:
     """Hold a reply against what the operation says of its status: media type, headers, body."""
     described = resolved(document, operation["responses"][str(reply.status_code)])
@@ -83,7 +92,7 @@ def check(document: Document, operation: Document, reply: Any) -> None:
         Draft202012Validator(schema).validate(int(value) if schema["type"] == "integer" else value)
     if "content" in described:
         schema = described["content"][reply.mimetype]["schema"]
-        value = reply.json if reply.is_json else reply.text
+        value = reply.json if reply.is_json else lines(reply) if reply.mimetype == NDJSON else reply.text
         Draft202012Validator({**schema, "components": document["components"]}).validate(value)
 
 
@@ -127,13 +136,34 @@ def test_every_example_is_answered(client: FlaskClient, served: Document):
     count = 0
     for path, method, operation in operations(served):
         if operation.get("requestBody", {}).get("required"):
-            for example in operation["requestBody"]["content"]["application/json"]["examples"].values():
-                for query in queries(operation):
-                    reply = client.open(path + query, method=method.upper(), data=json.dumps(example["value"]))
+            for media, body in operation["requestBody"]["content"].items():
+                for example, query in product(body.get("examples", {}).values(), queries(operation)):
+                    value = example["value"]
+                    data = json.dumps(value) if media == "application/json" else value
+                    reply = client.open(path + query, method=method.upper(), data=data, content_type=media)
                     assert reply.status_code == 200, reply.text
                     check(served, operation, reply)
                     count += 1
-    assert count == 9 * 2 * 4 * 2 + 1 + 4 * 2 * 3
+    assert count == 9 * 2 * (4 + 4 + 2) + 1 + 1 + 4 * 2 * 3
+
+
+@pytest.mark.parametrize("name", ["wine", "houses", "prices", "sales"])
+def test_tables_are_described_as_they_are_answered(client: FlaskClient, served: Document, name: str):
+    """Each media type goes in where the document says so, comes out as it says, and with the columns that it says."""
+    operation = served["paths"][f"/models/{name}/predict"]["post"]
+    asked, told = operation["requestBody"]["content"], operation["responses"]["200"]["content"]
+    assert list(asked) == [JSON, *READERS] and set(told) == set(MEDIA)
+    (example,) = asked[CSV]["examples"].values()
+    included = [word for word in parameter(operation, "include")["items"]["enum"] if word in COLUMNS]
+    for query in ("", f"?include={','.join(included)}"):
+        for media in MEDIA:
+            headers = {"Accept": media, "Content-Type": CSV}
+            reply = client.post(f"/models/{name}/predict{query}", data=example["value"], headers=headers)
+            assert (reply.status_code, reply.mimetype) == (200, media)
+            if media == NDJSON:
+                check(served, operation, reply)
+                (columns,) = lines(reply)
+    assert columns.keys() == resolved(served, told[NDJSON]["schema"])["items"]["properties"].keys()
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/html"])

@@ -1,7 +1,8 @@
-"""MLflow's scoring server: rows as data frames or arrays under `/invocations`, its health and its version."""
+"""MLflow's scoring server: rows as data frames, arrays or CSV under `/invocations`, its health and its version."""
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 import msgspec
@@ -12,6 +13,9 @@ from service.calls import JSON, Answer, Call
 from service.config import VERSION
 from service.errors import InputError, MediaTypeError, Problem, RequestError
 from service.rows.inputs import Inputs
+from service.tables import answering, texts
+from service.tables.bodies import Body
+from service.tables.writing import CSV
 from service.web import current
 from service.web.replies import json_reply
 
@@ -27,7 +31,7 @@ pages = Blueprint("mlflow", __name__)
 
 
 def predict(call: Call) -> Answer:
-    """Answer the rows of one of the four forms; columns that the model does not know are ignored, as MLflow does."""
+    """Answer the rows of one of the four forms or of a CSV; columns that the model does not know are ignored."""
     inputs = _inputs(call)
     prediction = call.predict(inputs)
     beside = include.beside(call, include.NOTHING, inputs, prediction)
@@ -57,6 +61,10 @@ def version() -> Response:
 
 def _inputs(call: Call) -> Inputs:
     _check_media(call)
+    if call.media == CSV:
+        body = Body(BytesIO(call.body()), None, call.config.max_body)
+        schema = call.model.schema
+        return answering.whole(texts.read_csv(body, schema, ignore_extra=True), schema)
     found = call.model.rows.read(call.body(), FORMS)
     if found and not found.one and (found.records or found.key != "dataframe_records"):
         return found.inputs

@@ -89,11 +89,11 @@ def check(model: Model, wanted: Wanted) -> None:
     if (wanted.parameters or {}).get("classification"):
         raise RequestError("'classification' is not spoken: ask for the output predict_proba")
     if wanted.name == "interval":
-        calibration.threshold(include.measured(model), _coverage(wanted))
+        calibration.threshold(include.measured(model), _coverage(model, wanted))
 
 
-def _coverage(wanted: Wanted) -> float:
-    given = (wanted.parameters or {}).get("coverage", include.COVERAGE)
+def _coverage(model: Model, wanted: Wanted) -> float:
+    given = (wanted.parameters or {}).get("coverage", include.usual_coverage(include.measured(model)))
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < 1:
         raise RequestError("'coverage' must be a number between 0 and 1")
     return given
@@ -104,12 +104,12 @@ def compute(model: Model, prediction: Prediction, wanted: Wanted) -> Output:
     if wanted.name == "predict":
         return Output(wanted, _datatype(model.manifest), prediction.values)
     if wanted.name == "interval" and not model.classes:
-        limits = calibration.interval(prediction.values, include.measured(model), _coverage(wanted))
+        limits = calibration.interval(prediction.values, include.measured(model), _coverage(model, wanted))
         return Output(wanted, "FP64", limits)
     assert prediction.probabilities is not None
     if wanted.name == "predict_proba":
         return Output(wanted, "FP32", prediction.probabilities)
-    inside = calibration.members(prediction.probabilities, include.measured(model), _coverage(wanted))
+    inside = calibration.members(prediction.probabilities, include.measured(model), _coverage(model, wanted))
     return Output(wanted, "BOOL", inside)
 
 

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from flask import Blueprint, Response, current_app
 
-from service.bundle import Feature
+from service.openapi import schemas
 from service.web import current
 from service.web.replies import json_reply
-
-TYPES = {
-    "number": {"type": "number"},
-    "category": {"type": "string"},
-    "boolean": {"type": "boolean"},
-    "date": {"type": "string", "format": "date-time"},
-}
 
 pages = Blueprint("vetiver", __name__)
 
@@ -39,20 +31,6 @@ def metadata() -> Response:
 
 @pages.get("/prototype")
 def prototype() -> Response:
-    """Return the JSON Schema of a row of the default model, with an example of each field."""
+    """Return the JSON Schema of a row of the default model, with an example."""
     found = current.model(current_app.config["CELLAR"].default_model)
-    features = found.manifest.features
-    return json_reply(
-        {
-            "title": "prototype",
-            "type": "object",
-            "properties": {feature.name: _property(feature) for feature in features},
-            "required": [feature.name for feature in features],
-        }
-    )
-
-
-def _property(feature: Feature) -> dict[str, Any]:
-    kind = TYPES[feature.kind]
-    taken = {"anyOf": [kind, {"type": "null"}]} if feature.nullable else kind
-    return {**taken, "description": feature.meaning, "example": feature.example}
+    return json_reply({"title": "prototype", **schemas.record(found.manifest.features)})

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from service.bundle import Bundle, Data, Feature, Metric, Target
+from service.bundle import Bundle, Feature
 from service.calibration import most
 from service.config import Config
 from service.explanation import most_explained
-from service.include import COVERAGE
-from service.openapi import protocols, schemas
+from service.include import usual_coverage
+from service.openapi import descriptions, protocols, schemas, tables
 from service.openapi.operations import (
     MODEL_HEADERS,
     PROBLEM,
@@ -28,7 +28,6 @@ from service.openapi.operations import (
     refusal,
 )
 from service.openapi.schemas import Schema, closed, plain
-from service.registry import Event
 
 PAGES = ("01_explore", "02_train", "03_evaluate")
 
@@ -110,7 +109,11 @@ def _model_paths(bundle: Bundle) -> Schema:
         **_places(bundle, f"/models/{name}", name, "by the champion"),
         **_places(bundle, f"/models/{name}/versions/{number}", f"{name}_{number}", f"by version {number}"),
         f"/models/{name}/versions": get(
-            f"versions_{name}", "published versions and history", as_json(_versions(name), "They."), 404, tag=name
+            f"versions_{name}",
+            "published versions and history",
+            as_json(descriptions.versions(name), "They."),
+            404,
+            tag=name,
         ),
     }
 
@@ -135,8 +138,11 @@ def _places(bundle: Bundle, place: str, key: str, who: str) -> Schema:
 def _answers(bundle: Bundle, place: str, key: str, who: str) -> Schema:
     included = schemas.includes(bundle)
     explained = [name for name in included if name != "explanation"]
+    predict = _ask(bundle, "", f"predict_{key}", f"a prediction {who}", included)
+    predict["requestBody"]["content"] |= tables.asked(bundle)
+    predict["responses"]["200"]["content"] |= tables.answered(bundle)
     return {
-        f"{place}/predict": {"post": _ask(bundle, "", f"predict_{key}", f"a prediction {who}", included)},
+        f"{place}/predict": {"post": predict},
         f"{place}/explain": {"post": _ask(bundle, "Explain", f"explain_{key}", f"why {who}", explained)},
     }
 
@@ -170,9 +176,10 @@ def _parameters(bundle: Bundle, included: Sequence[str]) -> list[Schema]:
         parameters.append(_query("class", "Whose probability is explained.", {"type": "string", "enum": classes}))
     calibration = bundle.metrics and bundle.metrics.calibration
     if calibration:
-        limits = {"exclusiveMinimum": 0, "maximum": most(calibration.rows), "examples": [COVERAGE]}
+        usual = usual_coverage(calibration)
+        limits = {"exclusiveMinimum": 0, "maximum": most(calibration.rows), "examples": [usual]}
         told = (
-            f"How often an interval has to hold the truth, {COVERAGE} if it is not said; "
+            f"How often an interval has to hold the truth, {usual:.4g} if it is not said; "
             f"{calibration.rows} calibration rows promise {most(calibration.rows):.4g} at most."
         )
         parameters.append(_query("coverage", told, {"type": "number", **limits}))
@@ -205,9 +212,8 @@ def _components(bundles: Sequence[Bundle], config: Config) -> Schema:
 def _schemas(bundles: Iterable[Bundle], config: Config) -> Schema:
     made = {
         "Problem": schemas.problem(),
-        **schemas.of_structs(Feature, Target, Data, Metric, Event),
+        **descriptions.schemas_of(),
         PROBLEM: schemas.problem_document(),
-        "Description": _description(),
     }
     for bundle in bundles:
         name, features = bundle.manifest.model, bundle.manifest.features
@@ -216,7 +222,7 @@ def _schemas(bundles: Iterable[Bundle], config: Config) -> Schema:
         made[f"{name}.Request"] = schemas.request(ref(row), ref(listed), config.max_rows)
         most = min(config.max_rows, most_explained(len(bundle.golden.background), len(features)))
         made[f"{name}.ExplainRequest"] = schemas.request(ref(row), ref(listed), most)
-        made |= _replies(bundle) | protocols.schemas_of(bundle, config)
+        made |= _replies(bundle) | tables.schemas_of(bundle) | protocols.schemas_of(bundle, config)
     return made
 
 
@@ -230,37 +236,3 @@ def _replies(bundle: Bundle) -> Schema:
         f"{name}.Reply": schemas.reply(one, beside),
         f"{name}.ExplainReply": schemas.reply(why, beside_why, schemas.EXPLANATION),
     }
-
-
-def _description() -> Schema:
-    text, whole = {"type": "string"}, {"type": "integer", "minimum": 1}
-    return closed(
-        {
-            "name": text,
-            "version": whole,
-            "task": {"enum": ["classification", "regression"]},
-            "estimator": text,
-            "features": {"type": "array", "items": ref("Feature")},
-            "target": ref("Target"),
-            "headline": text,
-            "metrics": {"type": "object", "additionalProperties": ref("Metric")},
-            "held_out_rows": whole,
-            "data": ref("Data"),
-            "created": text,
-            "report": {"type": ["string", "null"]},
-            "predict": text,
-        }
-    )
-
-
-def _versions(name: str) -> Schema:
-    number: dict[str, Any] = {"type": ["integer", "null"], "minimum": 1}
-    return closed(
-        {
-            "model": {"const": name},
-            "versions": {"type": "array", "items": {"type": "integer", "minimum": 1}},
-            "serving": number,
-            "champion": number,
-            "history": {"type": "array", "items": ref("Event")},
-        }
-    )

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from service.bundle import Bundle
 from service.config import Config
 from service.explanation import most_explained
-from service.openapi import schemas
+from service.openapi import schemas, tables
 from service.openapi.operations import ALWAYS, MODEL_HEADERS, answer, as_json, as_text, get, health, operation, ref
 from service.openapi.schemas import Schema, closed
 
@@ -68,8 +68,10 @@ def paths(bundle: Bundle, default: bool) -> Schema:
 
 def _default_paths(bundle: Bundle) -> Schema:
     described = as_json({"type": "object"}, "In the fields of a pin.", *MODEL_HEADERS)
+    invocations = _predict(bundle, "invocations", MLFLOW, "Invocations", "Predictions")
+    invocations["post"]["requestBody"]["content"] |= tables.as_csv(bundle)
     return {
-        "/invocations": _predict(bundle, "invocations", MLFLOW, "Invocations", "Predictions"),
+        "/invocations": invocations,
         "/metadata": _get("metadata", "the default model", described, VETIVER),
         "/prototype": _get("prototype", "the JSON Schema of a row", described, VETIVER),
     }

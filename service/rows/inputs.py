@@ -117,11 +117,16 @@ class Schema:
         """Return rows that were checked already, with the warnings that they deserve."""
         return Inputs(numbers, categories, self._warnings(numbers, categories))
 
-    def check_names(self, names: Sequence[str]) -> None:
-        """Raise InputError unless the columns of a table are the features, each once, in whatever order."""
+    def check_names(self, names: Sequence[str], ignore_extra: bool = False) -> None:
+        """Raise InputError unless the columns of a table are the features, each once, in whatever order.
+
+        An unknown one is a problem unless `ignore_extra`.
+        """
         given = Counter(names)
         problems = [Problem(MISSING, None, name) for name in self.names if name not in given]
         for name, count in given.items():
+            if name not in self._known and ignore_extra:
+                continue
             if name not in self._known:
                 problems.append(Problem(f"is not a feature{self._nearest(name)}", None, name[:80]))
             elif count > 1:

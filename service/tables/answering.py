@@ -17,7 +17,7 @@ from service.calls import BEGUN, JSON, Answer, Call
 from service.errors import InputError, MediaTypeError, Problem
 from service.include import Asked
 from service.model import CHUNK, Prediction
-from service.rows.inputs import WARNED, Inputs
+from service.rows.inputs import WARNED, Inputs, Schema
 from service.tables import arrow, bodies, texts, unpacking
 from service.tables.writing import (
     ARROW,
@@ -111,18 +111,33 @@ class Table:
             yield inputs, prediction
 
     def _pieces(self) -> Iterator[Inputs]:
-        """Yield checked rows; problems and warnings count their rows over the whole table."""
+        """Yield checked rows, at least once, and take note of them."""
         body = bodies.opened(self.call.environ, self.call.config.max_table)
-        try:
-            for inputs in READERS[self.call.media](body, self.call):
-                self.call.check_time()
-                self.warnings += _moved(inputs.warnings[: WARNED - len(self.warnings)], self.rows)
-                self.rows += len(inputs)
-                yield inputs
-            if not self.rows:
-                yield self.call.model.schema.read([])
-        except InputError as error:
-            raise InputError(_moved(error.problems, self.rows)) from error
+        for inputs in counted(READERS[self.call.media](body, self.call)):
+            self.call.check_time()
+            self.warnings += inputs.warnings[: WARNED - len(self.warnings)]
+            self.rows += len(inputs)
+            yield inputs
+        if not self.rows:
+            yield self.call.model.schema.read([])
+
+
+def counted(pieces: Iterator[Inputs]) -> Iterator[Inputs]:
+    """Yield pieces of a table; their problems and warnings count rows over the whole of it."""
+    rows = 0
+    try:
+        for inputs in pieces:
+            yield msgspec.structs.replace(inputs, warnings=_moved(inputs.warnings, rows))
+            rows += len(inputs)
+    except InputError as error:
+        raise InputError(_moved(error.problems, rows)) from error
+
+
+def whole(pieces: Iterator[Inputs], schema: Schema) -> Inputs:
+    """Return all the rows of a table at once, with as many of their warnings as a reply holds."""
+    held = list(counted(pieces)) or [schema.read([])]
+    warnings = [warning for piece in held for warning in piece.warnings]
+    return msgspec.structs.replace(_joined(held), warnings=warnings[:WARNED])
 
 
 def batches(pieces: Iterator[Inputs]) -> Iterator[Inputs]:

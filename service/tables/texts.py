@@ -25,11 +25,11 @@ ROWS, AT_ONCE = 500, 8 << 20
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 
-def read_csv(body: Body, schema: Schema) -> Iterator[Inputs]:
+def read_csv(body: Body, schema: Schema, ignore_extra: bool = False) -> Iterator[Inputs]:
     """Yield the rows below a header, checked; raise InputError with the rows of that piece.
 
     RequestError tells what is no CSV. An empty cell is missing, and among numbers, dates and truth values also such as
-    NA and NaN; numbers have a decimal point.
+    NA and NaN; numbers have a decimal point. An unknown column is a problem unless `ignore_extra`.
     """
     lines = _Lines(body)
     reader = csv.reader(lines, strict=True)
@@ -39,7 +39,7 @@ def read_csv(body: Body, schema: Schema) -> Iterator[Inputs]:
             raise RequestError("the table is empty: send a header with the names of the features, then rows")
         if len(names) == 1 and len(schema.names) > 1 and re.search("[;\t]", names[0]):
             raise RequestError("the header has no comma: separate the columns by commas and write decimal points")
-        schema.check_names(names)
+        schema.check_names(names, ignore_extra)
         places = {name: names.index(name) for name in schema.names}
         features = [(feature, places[feature.name]) for feature in schema.features]
         for rows in _pieces(reader, lines, len(names)):

@@ -7,14 +7,14 @@ import shlex
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Response, current_app, g, make_response, render_template, request, send_from_directory
+from flask import Blueprint, Response, current_app, make_response, render_template, request, send_from_directory
 
 from service import calibration, include
 from service.bundle import Manifest, Metrics
 from service.config import Config
 from service.errors import NotFoundError
-from service.live import Live
 from service.model import Model
+from service.web import current
 from service.web.replies import json_reply
 
 catalogue = Blueprint("catalogue", __name__)
@@ -36,37 +36,36 @@ def front() -> Response:
     """Show a person what is served; tell a program that the service is alive."""
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
         default = _config().default_model
-        served = sorted(_live().champions.values(), key=lambda model: (model.name != default, model.name))
+        served = sorted(current.live().champions.values(), key=lambda model: (model.name != default, model.name))
         shown = [(model, describe(model)["report"]) for model in served]
-        given = {"refused": _live().refused, "curl": curl, "figure": figure, "unitless": UNITLESS}
+        given = {"refused": current.live().refused, "curl": curl, "figure": figure, "unitless": UNITLESS}
         page = make_response(render_template("front.html", models=shown, **given))
         page.headers["Content-Security-Policy"] = FRONT_POLICY
         return page
-    return json_reply({"status": "alive", "models": {m.name: m.version for m in _live().champions.values()}})
+    return json_reply({"status": "alive", "models": {m.name: m.version for m in current.live().champions.values()}})
 
 
 @catalogue.get("/models")
 def models() -> Response:
     """List every model with its features, classes, headline metrics and report, and what was refused."""
-    served = [describe(model) for model in _live().champions.values()]
-    return json_reply({"models": served, "refused": _live().refused})
+    served = [describe(model) for model in current.live().champions.values()]
+    return json_reply({"models": served, "refused": current.live().refused})
 
 
 @catalogue.get("/models/<name>")
 def model(name: str) -> Response:
     """Describe the champion of one model."""
-    g.model = _live().get(name)
-    return json_reply(describe(g.model))
+    return json_reply(describe(current.model(name)))
 
 
 @catalogue.get("/models/<name>/versions")
 def versions(name: str) -> Response:
     """List the published versions of one model, with the one that answers and its history."""
-    registry = _live().registry
+    registry = current.live().registry
     numbers = registry.versions(name)
     if not numbers:
         raise NotFoundError(f"no model is called {name[:80]!r}")
-    champion = _live().champions.get(name)
+    champion = current.live().champions.get(name)
     return json_reply(
         {
             "model": name,
@@ -81,8 +80,7 @@ def versions(name: str) -> Response:
 @catalogue.get("/models/<name>/versions/<int:version>")
 def one_version(name: str, version: int) -> Response:
     """Describe one published version of a model."""
-    g.model = _live().get(name, version)
-    return json_reply(describe(g.model))
+    return json_reply(describe(current.model(name, version)))
 
 
 @catalogue.get("/models/<name>/report", defaults={"page": REPORT})
@@ -91,10 +89,10 @@ def one_version(name: str, version: int) -> Response:
 @catalogue.get("/models/<name>/versions/<int:version>/<page>.html")
 def report(name: str, page: str, version: int | None = None) -> Response:
     """Send the report of a version: its evaluation, which links to the other notebooks' pages."""
-    g.model = _live().get(name, version)
-    folder = _config().reports / name / str(g.model.version)
+    found = current.model(name, version)
+    folder = _config().reports / name / str(found.version)
     if not re.fullmatch(r"[0-9a-z_]{1,64}", page) or not (folder / f"{page}.html").is_file():
-        raise NotFoundError(f"{name} version {g.model.version} has no report page {page[:40]!r}")
+        raise NotFoundError(f"{name} version {found.version} has no report page {page[:40]!r}")
     return send_from_directory(folder, f"{page}.html")
 
 
@@ -107,8 +105,8 @@ def live() -> Response:
 @catalogue.get("/health/ready")
 def ready() -> Response:
     """Say whether a verified model can answer, and what was refused."""
-    _live().check_ready()
-    return json_reply({"ready": True, "models": sorted(_live().champions), "refused": _live().refused})
+    current.live().check_ready()
+    return json_reply({"ready": True, "models": sorted(current.live().champions), "refused": current.live().refused})
 
 
 def describe(model: Model) -> dict[str, Any]:
@@ -138,7 +136,7 @@ def describe(model: Model) -> dict[str, Any]:
 def _coverage(metrics: Metrics) -> dict[str, float] | None:
     """Return the coverage that intervals have unless another is asked for, and the most that can be promised."""
     measured = metrics.calibration
-    return {"default": include.COVERAGE, "most": calibration.most(measured.rows)} if measured else None
+    return {"default": include.usual_coverage(measured), "most": calibration.most(measured.rows)} if measured else None
 
 
 def figure(value: float) -> str:
@@ -151,11 +149,6 @@ def curl(manifest: Manifest, base: str) -> str:
     row = {feature.name: feature.example for feature in manifest.features}
     body = shlex.quote(msgspec.json.encode({"instances": [row]}).decode())
     return f"curl {base}models/{manifest.model}/predict -H 'Content-Type: application/json' -d {body}"
-
-
-def _live() -> Live:
-    found: Live = current_app.extensions["live"]
-    return found
 
 
 def _config() -> Config:

@@ -30,13 +30,7 @@ export function trial(model) {
 function address(model) {
     const parts = [model.target.classes.length && "probabilities", model.coverage && "interval"].filter(Boolean);
     const include = parts.length ? `?include=${parts.join(",")}` : "";
-    const less = model.coverage && covered(model) < model.coverage.default ? `&coverage=${covered(model)}` : "";
-    return `${location.origin}/models/${model.name}/predict${include}${less}`;
-}
-
-/** The usual coverage, or as much of it as the model's calibration can promise. */
-function covered({ coverage }) {
-    return Math.min(coverage.default, Math.floor(coverage.most * 1000) / 1000);
+    return `${location.origin}/models/${model.name}/predict${include}`;
 }
 
 function makeView(model, fields) {
@@ -107,7 +101,7 @@ function parts(model, reply) {
         reply.warnings?.length && answer.warnings(reply.warnings),
         reply.probabilities && answer.probabilities(reply.probabilities[0]),
         reply.interval
-            ? answer.interval(target, reply.interval[0], covered(model))
+            ? answer.interval(target, reply.interval[0], model.coverage.default)
             : answer.part("How sure", "This version was not calibrated, so it gives no interval."),
     ].filter(Boolean);
 }
