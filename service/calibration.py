@@ -58,6 +58,7 @@ def members(probabilities: npt.ArrayLike, calibration: Calibration, coverage: fl
     given = np.asarray(probabilities, dtype=np.float64)
     inside = 1 - given <= threshold(calibration, coverage)
     inside[np.arange(len(given)), given.argmax(axis=1)] = True
+    inside[~np.isfinite(given).all(axis=1)] = True  # where numbers overflowed nothing is known
     return inside
 
 

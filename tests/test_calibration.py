@@ -137,3 +137,10 @@ def test_older_metrics_have_no_calibration(trained_wine):
     document = msgspec.json.decode((trained_wine.folder / bundle.METRICS).read_bytes())
     document.pop("calibration")
     assert msgspec.convert(document, bundle.Metrics).calibration is None
+
+
+def test_where_numbers_overflowed_every_class_is_in_the_set():
+    """A row whose probabilities are no numbers has all classes in its set, and moves no other row's."""
+    scores = Calibration(rows=3, scores=[0.1, 0.2, 0.3])
+    held = calibration.members([[np.nan, np.nan], [0.95, 0.05]], scores, 0.5)
+    assert held.tolist() == [[True, True], [True, False]]
