@@ -234,6 +234,7 @@ def _replies(bundle: Bundle) -> Schema:
 
 def _description() -> Schema:
     text, whole = {"type": "string"}, {"type": "integer", "minimum": 1}
+    share = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
     return closed(
         {
             "name": text,
@@ -246,6 +247,7 @@ def _description() -> Schema:
             "metrics": {"type": "object", "additionalProperties": ref("Metric")},
             "held_out_rows": whole,
             "data": ref("Data"),
+            "coverage": {"anyOf": [closed({"default": share, "most": share}), {"type": "null"}]},
             "created": text,
             "report": {"type": ["string", "null"]},
             "predict": text,
