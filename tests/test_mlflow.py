@@ -89,3 +89,23 @@ def test_errors_have_codes(client: FlaskClient, status: int, code: str):
     reply = client.get("/invocations" if status == 405 else "/invocations/x")
     told(reply, status)
     assert reply.json["error_code"] == code
+
+
+@pytest.mark.parametrize("form", ["instances", "dataframe_split"])
+@pytest.mark.parametrize("media", ["text/plain", "text/csv", "application/octet-stream"])
+def test_another_media_type_is_refused_whatever_the_body(
+    client: FlaskClient, bottle: dict[str, Any], media: str, form: str
+):
+    """Well-formed JSON under another name is refused in every form, not only in those that are read slowly."""
+    row = list(bottle.values())
+    body = {"instances": [row], "dataframe_split": {"columns": list(bottle), "data": [row]}}[form]
+    reply = client.post("/invocations", data=json.dumps({form: body}), content_type=media)
+    assert reply.status_code == 415
+
+
+def test_rows_without_a_field_are_refused(client: FlaskClient):
+    """Two rows of no columns are two rows that lack every feature; no rows of no columns are none."""
+    reply = client.post("/invocations", json={"dataframe_split": {"columns": [], "data": [[], []]}})
+    assert reply.status_code == 400 and "row 0: 'alcohol' is missing" in reply.json["message"]
+    reply = client.post("/invocations", json={"dataframe_split": {"columns": [], "data": []}})
+    assert reply.json == {"predictions": []}
