@@ -48,6 +48,8 @@ def predict(call: Call) -> Answer:
     """Answer a table given as one tensor, or as a tensor per column."""
     asked = _read(call)
     wanted = asked.outputs or [Wanted("predict")]
+    if len({one.name for one in wanted}) < len(wanted):
+        raise RequestError("'outputs' names an output twice: name it once")
     for one in wanted:
         outputs.check(call.model, one)
     inputs = _inputs(call, asked.inputs)
