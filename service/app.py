@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import IntegerConverter
 
 from service import config as settings
 from service.calls import FACTS, Answer, Call
@@ -30,6 +31,12 @@ PAGES = (catalogue, documentation, mlflow.pages, kserve.pages, oip.pages, vetive
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
 
 
+class Number(IntegerConverter):
+    """A version in an address: only the digits that every client writes, and no more than a version has."""
+
+    regex = "[0-9]{1,18}"
+
+
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """Return the application; `config` overrides the `CELLAR_*` variables, which override the defaults."""
     app = Flask(__name__, template_folder="web/templates", static_folder="web/static")
@@ -39,6 +46,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     metrics = Metrics(live)
     app.before_request(_begin)
     app.after_request(_finish)
+    app.url_map.converters["int"] = Number
     for pages in PAGES:
         app.register_blueprint(pages)
     for dialect in DIALECTS:

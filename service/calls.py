@@ -18,7 +18,7 @@ from service.errors import DeadlineError, MediaTypeError, RequestError, TooLarge
 from service.model import Model, Prediction
 from service.rows.inputs import Inputs
 
-JSON = "application/json"
+JSON, OCTETS = "application/json", "application/octet-stream"
 BEGUN, FACTS, BODY = "cellar.begun", "cellar.facts", "cellar.body"
 """Where the WSGI environ keeps when a request began, what is known of it, and its body once it was read."""
 

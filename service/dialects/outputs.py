@@ -12,14 +12,13 @@ from werkzeug.http import parse_accept_header
 
 from service import calibration, include
 from service.bundle import Manifest
-from service.calls import Answer
+from service.calls import OCTETS, Answer
 from service.dialects import tensors
 from service.dialects.tensors import BYTES, Parameters
 from service.errors import RequestError, meant
 from service.model import Model, Prediction
 
 HEADER = "Inference-Header-Content-Length"
-OCTETS = "application/octet-stream"
 
 WORTH = 1024
 """Bytes from which on a reply is compressed for a client that takes it so."""

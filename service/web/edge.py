@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import msgspec
 from flask import Response
 
-from service.calls import BEGUN, BODY, FACTS, JSON, Answer, Call, Facts
+from service.calls import BEGUN, BODY, FACTS, JSON, OCTETS, Answer, Call, Facts
 from service.config import Config
 from service.errors import OverloadError, UnauthorizedError
 from service.live import Live
@@ -125,7 +125,7 @@ class Edge:
         media = environ.get("CONTENT_TYPE") or JSON
         return (
             REFUSED not in environ
-            and (media == JSON or "HTTP_INFERENCE_HEADER_CONTENT_LENGTH" in environ)
+            and (media == JSON or (media == OCTETS and "HTTP_INFERENCE_HEADER_CONTENT_LENGTH" in environ))
             and "HTTP_CONTENT_ENCODING" not in environ
             and length.isdecimal()
             and int(length) <= self.config.max_body
@@ -153,6 +153,7 @@ class Edge:
     def _end(self, environ: Environ) -> None:
         facts = environ[FACTS]
         self.running.discard(id(environ))
+        environ.pop(REFUSED, None)  # its traceback holds the environ: a circle that would keep the body in memory
         facts.ms = round((time.perf_counter() - environ[BEGUN]) * 1000, 3)
         self.metrics.count(facts)
         if self.config.log == "values" and BODY in environ:
