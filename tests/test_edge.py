@@ -124,12 +124,13 @@ def test_too_many_at_once_are_turned_away(config: dict[str, Any], row: list[Any]
     """While as many as may be are answered, the next gets 503 with Retry-After; then there is room again."""
     page = tmp_path / "reports" / "wine" / "1" / "03_evaluate.html"
     page.parent.mkdir(parents=True)
-    page.write_bytes(b"<p>" + b"x" * 3_000_000)
+    page.write_bytes(b"<p>" + b"x" * 6_000_000)
     client = made(config, max_inflight=1)
     long = client.get("/models/wine/report")  # a reply in pieces that nobody has taken yet
     turned_away = client.post("/predict", json=[row])
     assert turned_away.status_code == 503 and turned_away.headers["Retry-After"] == "1"
     assert "CELLAR_MAX_INFLIGHT" in turned_away.json["detail"]
+    assert client.get("/health/live").status_code == client.get("/ping").status_code == 200
     long.close()
     assert client.post("/predict", json=[row]).status_code == 200
 
@@ -222,3 +223,10 @@ def test_an_odd_version_is_not_found(client: FlaskClient, row: list[Any], number
     """A version is written in the digits that every client writes."""
     for path in ("/models/wine/versions/%s/predict", "/v1/models/wine/versions/%s:predict"):
         assert client.post(path % number, json={"instances": [row]}).status_code == 404
+
+
+def test_the_script_of_the_documentation_comes_whole(app: Flask):
+    """It is handed to the server at once, so that no slow line keeps a worker."""
+    environ = EnvironBuilder("/docs/swagger-ui-bundle.js").get_environ()
+    reply = app.wsgi_app(environ, lambda *_: None)
+    assert isinstance(reply, list) and len(reply[0]) > 1_000_000
