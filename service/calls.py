@@ -200,7 +200,8 @@ def _read(environ: dict[str, Any], limit: int) -> bytes:
 
 def _unpack(packed: bytes, encoding: str, limit: int) -> bytes:
     # A "deflate" is a zlib stream by the standard, and a bare one by habit; gzip may hold several members.
-    window = 47 if encoding != "deflate" or packed[:1] == b"\x78" else -15
+    framed = packed[:1] and packed[0] & 15 == 8 and int.from_bytes(packed[:2]) % 31 == 0
+    window = 47 if encoding != "deflate" or framed else -15
     pieces: list[bytes] = []
     unpacker, at, size = None, 0, 0
     while at < len(packed):

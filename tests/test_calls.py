@@ -23,7 +23,11 @@ def environ(body: bytes, **headers: Any) -> dict[str, Any]:
 
 def bare_deflate(data: bytes) -> bytes:
     """Return data as a deflate stream without zlib's frame, as some clients send it."""
-    packer = zlib.compressobj(wbits=-15)
+    return packed_by(zlib.compressobj(wbits=-15), data)
+
+
+def packed_by(packer: Any, data: bytes) -> bytes:
+    """Return data as a packer of zlib writes it."""
     return packer.compress(data) + packer.flush()
 
 
@@ -46,6 +50,7 @@ def test_only_the_stated_length_is_read():
         ("x-gzip", gzip.compress),
         ("deflate", zlib.compress),
         ("deflate", bare_deflate),
+        ("deflate", lambda data: packed_by(zlib.compressobj(wbits=9), data)),
         ("identity", bytes),
     ],
 )
