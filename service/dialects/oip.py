@@ -52,6 +52,7 @@ def predict(call: Call) -> Answer:
         raise RequestError("'outputs' names an output twice: name it once")
     for one in wanted:
         outputs.check(call.model, one)
+    binary = outputs.truth(asked.parameters, "binary_data_output")
     inputs = _inputs(call, asked.inputs)
     prediction = call.predict(inputs)
     given = [outputs.compute(call.model, prediction, one) for one in wanted]
@@ -62,7 +63,7 @@ def predict(call: Call) -> Answer:
     }
     if inputs.warnings:
         head["parameters"] = {"warnings": "; ".join(map(str, inputs.warnings[:TOLD]))}
-    answer = outputs.answer(head, given, bool((asked.parameters or {}).get("binary_data_output")))
+    answer = outputs.answer(head, given, binary)
     return outputs.compressed(answer, call.header("Accept-Encoding"))
 
 

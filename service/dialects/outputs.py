@@ -55,7 +55,7 @@ def answer(head: dict[str, Any], outputs: list[Output], binary: bool) -> Answer:
     for output in outputs:
         values = output.values
         document: dict[str, Any] = {"name": output.wanted.name, "datatype": output.datatype, "shape": values.shape}
-        if (output.wanted.parameters or {}).get("binary_data", binary):
+        if truth(output.wanted.parameters, "binary_data", binary):
             behind.append(tensors.encoded(values, output.datatype))
             document["parameters"] = {"binary_data_size": len(behind[-1])}
         else:
@@ -85,10 +85,19 @@ def check(model: Model, wanted: Wanted) -> None:
     if wanted.name not in known:
         near = meant(wanted.name, known, f"{model.name} has {', '.join(known)}")
         raise RequestError(f"the output {wanted.name[:80]!r} is not known; {near}")
+    truth(wanted.parameters, "binary_data")
     if (wanted.parameters or {}).get("classification"):
         raise RequestError("'classification' is not spoken: ask for the output predict_proba")
     if wanted.name == "interval":
         calibration.threshold(include.measured(model), _coverage(wanted))
+
+
+def truth(parameters: Parameters | None, name: str, otherwise: bool = False) -> bool:
+    """Return a parameter that is true or false, `otherwise` where it is left out; RequestError if it is neither."""
+    given = (parameters or {}).get(name, otherwise)
+    if not isinstance(given, bool):
+        raise RequestError(f"{name!r} must be true or false")
+    return given
 
 
 def _coverage(wanted: Wanted) -> float:
