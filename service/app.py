@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, IntegerConverter
 
 from service import config as settings
 from service.calls import FACTS, Answer, Call
@@ -38,6 +38,12 @@ class Name(BaseConverter):
     part_isolating = True
 
 
+class Number(IntegerConverter):
+    """A version in an address: only the digits that every client writes, and no more than a version has."""
+
+    regex = "[0-9]{1,18}"
+
+
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """Return the application; `config` overrides the `CELLAR_*` variables, which override the defaults."""
     app = Flask(__name__, template_folder="web/templates", static_folder="web/static")
@@ -48,6 +54,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     metrics = Metrics(live)
     app.before_request(_begin)
     app.after_request(_finish)
+    app.url_map.converters["int"] = Number
     for pages in PAGES:
         app.register_blueprint(pages)
     for dialect in DIALECTS:

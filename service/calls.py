@@ -18,9 +18,12 @@ from service.errors import DeadlineError, MediaTypeError, RequestError, TooLarge
 from service.model import Model, Prediction
 from service.rows.inputs import Inputs
 
-JSON = "application/json"
+JSON, OCTETS = "application/json", "application/octet-stream"
 BEGUN, FACTS, BODY = "cellar.begun", "cellar.facts", "cellar.body"
 """Where the WSGI environ keeps when a request began, what is known of it, and its body once it was read."""
+
+PIECE = 1 << 13
+"""Bytes that are unpacked at once: what follows a member is copied for the next, and there may be very many."""
 
 
 class Facts(msgspec.Struct, omit_defaults=True):
@@ -197,14 +200,20 @@ def _read(environ: dict[str, Any], limit: int) -> bytes:
 
 def _unpack(packed: bytes, encoding: str, limit: int) -> bytes:
     # A "deflate" is a zlib stream by the standard, and a bare one by habit; gzip may hold several members.
-    window = 47 if encoding != "deflate" or packed[:1] == b"\x78" else -15
-    body = b""
-    while packed:
-        unpacker = zlib.decompressobj(window)
-        body += unpacker.decompress(packed, limit + 1 - len(body))
-        if len(body) > limit:
+    framed = packed[:1] and packed[0] & 15 == 8 and int.from_bytes(packed[:2]) % 31 == 0
+    window = 47 if encoding != "deflate" or framed else -15
+    pieces: list[bytes] = []
+    unpacker, at, size = None, 0, 0
+    while at < len(packed):
+        unpacker = unpacker or zlib.decompressobj(window)
+        piece = packed[at : at + PIECE]
+        pieces.append(unpacker.decompress(piece, limit + 1 - size))
+        at, size = at + len(piece), size + len(pieces[-1])
+        if size > limit:
             raise too_large(limit)
-        if not unpacker.eof:
-            raise RequestError(f"the body is not whole: its {encoding} ends early")
-        packed = unpacker.unused_data
-    return body
+        if unpacker.eof:
+            at -= len(unpacker.unused_data)
+            unpacker = None
+    if unpacker:
+        raise RequestError(f"the body is not whole: its {encoding} ends early")
+    return b"".join(pieces)

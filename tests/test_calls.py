@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,11 @@ def environ(body: bytes, **headers: Any) -> dict[str, Any]:
 
 def bare_deflate(data: bytes) -> bytes:
     """Return data as a deflate stream without zlib's frame, as some clients send it."""
-    packer = zlib.compressobj(wbits=-15)
+    return packed_by(zlib.compressobj(wbits=-15), data)
+
+
+def packed_by(packer: Any, data: bytes) -> bytes:
+    """Return data as a packer of zlib writes it."""
     return packer.compress(data) + packer.flush()
 
 
@@ -44,6 +50,7 @@ def test_only_the_stated_length_is_read():
         ("x-gzip", gzip.compress),
         ("deflate", zlib.compress),
         ("deflate", bare_deflate),
+        ("deflate", lambda data: packed_by(zlib.compressobj(wbits=9), data)),
         ("identity", bytes),
     ],
 )
@@ -156,3 +163,21 @@ def test_gzipped_rows_are_answered(client: Any, wine_artifacts: Path):
     packed = client.post("/predict", data=body, headers={"Content-Encoding": "gzip"})
     assert plain.status_code == packed.status_code == 200 and plain.json == packed.json
     assert client.post("/predict", data=body[:-3], headers={"Content-Encoding": "gzip"}).status_code == 400
+
+
+def test_many_members_take_no_longer_than_their_bytes():
+    """A body of a hundred thousand empty members is read in time that grows with its length, not with its square."""
+    packed = gzip.compress(b"", mtime=0) * 100_000
+    start = time.process_time()
+    assert calls.read_body(environ(packed, HTTP_CONTENT_ENCODING="gzip"), len(packed)) == b""
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize("size", [calls.PIECE - 1, calls.PIECE, calls.PIECE + 1, 5 * calls.PIECE])
+def test_members_of_any_length_are_put_together(size: int):
+    """Members may end wherever pieces of the body do."""
+    data = os.urandom(size)
+    packed = gzip.compress(data, 0) + gzip.compress(data[:100]) + gzip.compress(b"")
+    assert calls.read_body(environ(packed, HTTP_CONTENT_ENCODING="gzip"), len(packed)) == data + data[:100]
+    with pytest.raises(RequestError, match="ends early"):
+        calls.read_body(environ(packed[:-1], HTTP_CONTENT_ENCODING="gzip"), len(packed))

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import EnvironBuilder
 
 from service.app import create_app
 from service.web.edge import Ending
@@ -121,12 +124,13 @@ def test_too_many_at_once_are_turned_away(config: dict[str, Any], row: list[Any]
     """While as many as may be are answered, the next gets 503 with Retry-After; then there is room again."""
     page = tmp_path / "reports" / "wine" / "1" / "03_evaluate.html"
     page.parent.mkdir(parents=True)
-    page.write_bytes(b"<p>" + b"x" * 3_000_000)
+    page.write_bytes(b"<p>" + b"x" * 6_000_000)
     client = made(config, max_inflight=1)
     long = client.get("/models/wine/report")  # a reply in pieces that nobody has taken yet
     turned_away = client.post("/predict", json=[row])
     assert turned_away.status_code == 503 and turned_away.headers["Retry-After"] == "1"
     assert "CELLAR_MAX_INFLIGHT" in turned_away.json["detail"]
+    assert client.get("/health/live").status_code == client.get("/ping").status_code == 200
     long.close()
     assert client.post("/predict", json=[row]).status_code == 200
 
@@ -182,3 +186,47 @@ def test_an_ending_ends_once():
     assert ended == [1]
     Ending([b"a"], lambda: ended.append(2)).close()
     assert ended == [1, 2]
+
+
+class Environ(dict[str, Any]):
+    """A WSGI environ that tells when it is gone."""
+
+
+@pytest.mark.parametrize("body", [b'[["x"]]', b"nonsense", b"[]"])
+def test_a_body_is_gone_with_its_request(app: Flask, body: bytes):
+    """No circle of references keeps what was sent until the garbage collector looks for it."""
+    app.test_client().post("/predict", data=b"nonsense")  # what is made at the first request stays
+    environ = Environ(
+        EnvironBuilder("/predict", method="POST", data=body, content_type="application/json").get_environ()
+    )
+    gone = weakref.ref(environ)
+    gc.disable()
+    try:
+        list(app.wsgi_app(environ, lambda *_: None))
+        del environ
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_a_table_is_read_whatever_headers_it_has(client: FlaskClient, row: list[Any]):
+    """The header of binary tensors beside a CSV changes nothing."""
+    names = [feature["name"] for feature in client.get("/models/wine").json["features"]]
+    table = f"{','.join(names)}\n{','.join(map(str, row))}\n"
+    headers = {"Inference-Header-Content-Length": "3"}
+    reply = client.post("/predict", data=table, content_type="text/csv", headers=headers)
+    assert reply.status_code == 200 and len(reply.json["predictions"]) == 1
+
+
+@pytest.mark.parametrize("number", ["\u0661", "9" * 19, "9" * 5000, "-1", "x"])
+def test_an_odd_version_is_not_found(client: FlaskClient, row: list[Any], number: str):
+    """A version is written in the digits that every client writes."""
+    for path in ("/models/wine/versions/%s/predict", "/v1/models/wine/versions/%s:predict"):
+        assert client.post(path % number, json={"instances": [row]}).status_code == 404
+
+
+def test_the_script_of_the_documentation_comes_whole(app: Flask):
+    """It is handed to the server at once, so that no slow line keeps a worker."""
+    environ = EnvironBuilder("/docs/swagger-ui-bundle.js").get_environ()
+    reply = app.wsgi_app(environ, lambda *_: None)
+    assert isinstance(reply, list) and len(reply[0]) > 1_000_000

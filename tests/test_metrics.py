@@ -13,6 +13,8 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import bundle
+from service.live import Live
+from service.registry import Registry
 from service.web import metrics
 
 Samples = dict[tuple[str, ...], float]
@@ -90,3 +92,29 @@ def _ask(server: Any, method: str, path: str, body: str = "") -> tuple[int, str]
         return reply.status, reply.read().decode()
     finally:
         connection.close()
+
+
+def test_versions_that_differ_make_one_sample():
+    """While one worker answers with an older version than another, the newest is told, once a model."""
+    workers = [metrics.Figures(versions={"wine": 2}), metrics.Figures(versions={"wine": 1, "houses": 3})]
+    (told,) = [metric for metric in metrics._Sum(workers).collect() if metric.name == "cellar_model_version"]
+    assert [(sample.labels["model"], sample.value) for sample in told.samples] == [("wine", 2), ("houses", 3)]
+
+
+def test_a_worker_tells_what_it_is_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """A request that is being answered stands in the file also if nothing was counted since the last writing."""
+    monkeypatch.setenv(metrics.FOLDER, str(tmp_path))
+    monkeypatch.setattr(metrics, "EVERY", 0.01)
+    running: set[int] = set()
+    metrics.Metrics(Live(Registry(tmp_path / "none")), lambda: len(running))
+    for wanted in (0, 1, 0):
+        running = set(range(wanted))
+        give_up = time.monotonic() + 10
+        while _told(tmp_path) != wanted and time.monotonic() < give_up:
+            time.sleep(0.01)
+        assert _told(tmp_path) == wanted
+
+
+def _told(folder: Path) -> int | None:
+    """Return how many requests the one worker says that it is at."""
+    return next((json.loads(path.read_bytes())["inflight"] for path in folder.glob("*.json")), None)

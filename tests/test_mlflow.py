@@ -150,3 +150,23 @@ def test_what_is_no_csv_of_the_model(
     """A header that lacks a feature or has it twice, uneven rows, and what is no CSV are told in MLflow's shape."""
     body = change(as_csv([bottle]))
     assert expected in told(Sent("/invocations", body, {"Content-Type": "text/csv"}).ask(client), 400)
+
+
+@pytest.mark.parametrize("form", ["instances", "dataframe_split"])
+@pytest.mark.parametrize("media", ["text/plain", "application/x-ndjson", "application/octet-stream"])
+def test_another_media_type_is_refused_whatever_the_body(
+    client: FlaskClient, bottle: dict[str, Any], media: str, form: str
+):
+    """Well-formed JSON under another name is refused in every form, not only in those that are read slowly."""
+    row = list(bottle.values())
+    body = {"instances": [row], "dataframe_split": {"columns": list(bottle), "data": [row]}}[form]
+    reply = client.post("/invocations", data=json.dumps({form: body}), content_type=media)
+    assert reply.status_code == 415
+
+
+def test_rows_without_a_field_are_refused(client: FlaskClient):
+    """Two rows of no columns are two rows that lack every feature; no rows of no columns are none."""
+    reply = client.post("/invocations", json={"dataframe_split": {"columns": [], "data": [[], []]}})
+    assert reply.status_code == 400 and "row 0: 'alcohol' is missing" in reply.json["message"]
+    reply = client.post("/invocations", json={"dataframe_split": {"columns": [], "data": []}})
+    assert reply.json == {"predictions": []}

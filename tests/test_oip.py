@@ -266,3 +266,22 @@ def test_the_index_tells_what_was_refused(artifacts: Path, tmp_path: Path):
     assert (entry["name"], entry["state"]) == ("wine", "UNAVAILABLE")
     assert "damaged" in entry["reason"]
     assert client.post("/v2/repository/index", json={"ready": True}).json == []
+
+
+@pytest.mark.parametrize("name", ["predict", "predict_proba"])
+def test_an_output_is_asked_for_once(client: FlaskClient, name: str):
+    """A short request cannot make a reply as long as it likes."""
+    asked = {"inputs": [wine_tensor()], "outputs": [{"name": name}] * 2}
+    reply = client.post("/v2/models/wine/infer", json=asked)
+    assert reply.status_code == 400 and "names an output twice" in reply.json["error"]
+
+
+@pytest.mark.parametrize("given", ["false", 1, None])
+def test_whether_outputs_are_bytes_is_true_or_false(client: FlaskClient, given: Any):
+    """A text such as "false" is refused: it would count as true."""
+    for asked in (
+        {"parameters": {"binary_data_output": given}},
+        {"outputs": [{"name": "predict", "parameters": {"binary_data": given}}]},
+    ):
+        reply = client.post("/v2/models/wine/infer", json={"inputs": [wine_tensor()], **asked})
+        assert reply.status_code == 400 and "must be true or false" in reply.json["error"]

@@ -8,6 +8,7 @@ import re
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -834,3 +835,47 @@ def test_nothing_is_loaded_for_tables_before_one_comes():
     program = "import sys, service.app; print(any(name.startswith('arro3') for name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_full_disk_is_no_fault_of_the_table():
+    """What the program that unpacks cannot do for reasons of this machine is not told as a damaged table."""
+    with tempfile.TemporaryFile() as source, Path("/dev/full").open("wb") as sink:
+        source.write(parquet(ODD))
+        source.seek(0)
+        with pytest.raises(RuntimeError, match="space"):
+            unpacking._run(source, sink, "parquet", 1 << 20, 20)
+
+
+def test_a_missing_program_is_no_fault_of_the_table(monkeypatch: pytest.MonkeyPatch):
+    """Neither is a program that cannot begin."""
+    monkeypatch.setattr(unpacking, "CHILD", Path("/nowhere/at/all.py"))
+    with pytest.raises(RuntimeError, match="failed"):
+        unpacking.unpacked(memoryview(parquet(ODD)), "parquet", 1 << 20, 20)
+
+
+def test_a_dictionary_grows_in_place():
+    """What a stream adds to a dictionary, again and again, does not copy all that was there before."""
+    data = bytearray(stream(RecordBatch.from_pydict({"x": Array(["a", "b"], DataType.string())})))
+    (rows,) = [(header, body) for kind, header, body in arrow._messages(memoryview(data)) if kind == arrow.RECORDS]
+    columns = [arrow.Column("x", arrow.kind_of(5, rows[0]), arrow.fixed("<i1"), 7)]
+    held: dict[int, Any] = {}
+    arrow._learn(Addition(rows[0], 0), rows[1], columns, held)  # type: ignore[arg-type]
+    first = held[7]
+    for _ in range(2):
+        arrow._learn(Addition(rows[0], 1), rows[1], columns, held)  # type: ignore[arg-type]
+    assert held[7] is first and first == ["a", "b"] * 3
+
+
+class Addition:
+    """A dictionary's message, as far as it is read: number 7, its values, and whether they are added."""
+
+    def __init__(self, values: Any, added: int) -> None:
+        self.values, self.added = values, added
+
+    def scalar(self, slot: int, kind: str) -> int:
+        """Return the number, or whether values are added."""
+        return self.added if slot == 2 else 7
+
+    def table(self, slot: int) -> Any:
+        """Return the values."""
+        return self.values

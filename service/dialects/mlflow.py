@@ -65,7 +65,7 @@ def _inputs(call: Call) -> Inputs:
         body = Body(BytesIO(call.body()), None, call.config.max_body)
         schema = call.model.schema
         return answering.whole(texts.read_csv(body, schema, ignore_extra=True), schema)
-    found = call.model.rows.read(call.body(), FORMS)
+    found = call.model.rows.read(call.body(), FORMS) if call.is_json else None
     if found and not found.one and (found.records or found.key != "dataframe_records"):
         return found.inputs
     form, rows = _form(call.json())
@@ -115,6 +115,8 @@ def _split(call: Call, table: Any) -> Inputs:
     ]
     if wrong:
         raise InputError(wrong)
+    if not width:  # rows without a field are rows all the same, each of which lacks every feature
+        return call.model.schema.read_records([{} for _ in frame.data], ignore_extra=True)
     columns = zip(*frame.data, strict=True) if frame.data else [()] * width
     return call.model.schema.read_table(dict(zip(frame.columns, columns, strict=True)), ignore_extra=True)
 

@@ -48,8 +48,11 @@ def predict(call: Call) -> Answer:
     """Answer a table given as one tensor, or as a tensor per column."""
     asked = _read(call)
     wanted = asked.outputs or [Wanted("predict")]
+    if len({one.name for one in wanted}) < len(wanted):
+        raise RequestError("'outputs' names an output twice: name it once")
     for one in wanted:
         outputs.check(call.model, one)
+    binary = outputs.truth(asked.parameters, "binary_data_output")
     inputs = _inputs(call, asked.inputs)
     prediction = call.predict(inputs)
     given = [outputs.compute(call.model, prediction, one) for one in wanted]
@@ -60,7 +63,7 @@ def predict(call: Call) -> Answer:
     }
     if inputs.warnings:
         head["parameters"] = {"warnings": "; ".join(map(str, inputs.warnings[:TOLD]))}
-    answer = outputs.answer(head, given, bool((asked.parameters or {}).get("binary_data_output")))
+    answer = outputs.answer(head, given, binary)
     return outputs.compressed(answer, call.header("Accept-Encoding"))
 
 

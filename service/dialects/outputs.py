@@ -12,14 +12,13 @@ from werkzeug.http import parse_accept_header
 
 from service import calibration, include
 from service.bundle import Manifest
-from service.calls import Answer
+from service.calls import OCTETS, Answer
 from service.dialects import tensors
 from service.dialects.tensors import BYTES, Parameters
 from service.errors import RequestError, meant
 from service.model import Model, Prediction
 
 HEADER = "Inference-Header-Content-Length"
-OCTETS = "application/octet-stream"
 
 WORTH = 1024
 """Bytes from which on a reply is compressed for a client that takes it so."""
@@ -56,7 +55,7 @@ def answer(head: dict[str, Any], outputs: list[Output], binary: bool) -> Answer:
     for output in outputs:
         values = output.values
         document: dict[str, Any] = {"name": output.wanted.name, "datatype": output.datatype, "shape": values.shape}
-        if (output.wanted.parameters or {}).get("binary_data", binary):
+        if truth(output.wanted.parameters, "binary_data", binary):
             behind.append(tensors.encoded(values, output.datatype))
             document["parameters"] = {"binary_data_size": len(behind[-1])}
         else:
@@ -86,10 +85,19 @@ def check(model: Model, wanted: Wanted) -> None:
     if wanted.name not in known:
         near = meant(wanted.name, known, f"{model.name} has {', '.join(known)}")
         raise RequestError(f"the output {wanted.name[:80]!r} is not known; {near}")
+    truth(wanted.parameters, "binary_data")
     if (wanted.parameters or {}).get("classification"):
         raise RequestError("'classification' is not spoken: ask for the output predict_proba")
     if wanted.name == "interval":
         calibration.threshold(include.measured(model), _coverage(model, wanted))
+
+
+def truth(parameters: Parameters | None, name: str, otherwise: bool = False) -> bool:
+    """Return a parameter that is true or false, `otherwise` where it is left out; RequestError if it is neither."""
+    given = (parameters or {}).get(name, otherwise)
+    if not isinstance(given, bool):
+        raise RequestError(f"{name!r} must be true or false")
+    return given
 
 
 def _coverage(model: Model, wanted: Wanted) -> float:

@@ -162,7 +162,12 @@ def _learn(header: FlatTable, body: memoryview, columns: list[Column], dictionar
         raise ValueError("a dictionary is longer than its bytes")
     values = part.read(0, part.rows) if part.rows else []
     before = dictionaries.get(number, []) if header.scalar(2, "u8") else []
-    dictionaries[number] = [*listed(before), *listed(values)] if len(before) else values
+    if not len(before):
+        dictionaries[number] = values
+        return
+    # Copied at most once: a stream may add to a long dictionary again and again.
+    dictionaries[number] = grown = before if isinstance(before, list) else listed(before)
+    grown.extend(listed(values))
 
 
 def _records(

@@ -20,8 +20,11 @@ CHILD = Path(__file__).with_name("unpacking_child.py")
 MEMORY = 2 << 30
 """Bytes of address space that the child may take: a row group's pages and dictionaries, not the table."""
 
-TOO_LARGE = 3
-"""With what status the child ends where the table is larger than it may write."""
+TOO_LARGE, DAMAGED = 3, 4
+"""With what status the child ends at a table larger than it may write, and at one that is damaged.
+
+A signal ends it where a table takes too much memory; any other status is a fault of its own.
+"""
 
 Form = Literal["parquet", "arrow"]
 
@@ -43,7 +46,7 @@ def unpacked(packed: bodies.Body | memoryview, form: Form, limit: int, seconds: 
 
 
 def _run(source: IO[bytes], sink: IO[bytes], form: Form, limit: int, seconds: float) -> None:
-    command = [sys.executable, "-I", str(CHILD), form, *map(str, (MEMORY, limit, TOO_LARGE))]
+    command = [sys.executable, "-I", str(CHILD), form, *map(str, (MEMORY, limit, TOO_LARGE, DAMAGED))]
     try:
         done = subprocess.run(
             command, stdin=source, stdout=sink, stderr=subprocess.PIPE, timeout=max(seconds, 0), check=False
@@ -52,7 +55,10 @@ def _run(source: IO[bytes], sink: IO[bytes], form: Form, limit: int, seconds: fl
         raise DeadlineError("unpacking the table took too long (CELLAR_DEADLINE): send it in parts") from error
     if done.returncode == TOO_LARGE:
         raise bodies.too_large(limit)
+    words = done.stderr.decode("utf-8", "replace").strip()
+    if done.returncode > 0 and done.returncode != DAMAGED:
+        raise RuntimeError(f"the program that unpacks tables failed: {words[-2000:]}")
     if done.returncode:
-        told = done.stderr.decode("utf-8", "replace").strip().splitlines() if done.returncode == 1 else []
+        told = words.splitlines() if done.returncode == DAMAGED else []
         why = told[-1][:200] if told else f"it is damaged, or a part of it takes more than {MEMORY} bytes"
         raise RequestError(f"the {form.capitalize()} table cannot be read: {why}")

@@ -8,8 +8,12 @@ import sys
 BATCH = 10_000
 
 
-def main(form: str, memory: int, limit: int, too_large: int) -> None:
-    """Unpack within `memory` bytes; leave with status `too_large` where more than `limit` bytes would be written."""
+def main(form: str, memory: int, limit: int, too_large: int, damaged: int) -> None:
+    """Unpack within `memory` bytes.
+
+    Leave with status `too_large` where more than `limit` bytes would be written, with `damaged` and the reason on
+    standard error where the table cannot be read; whatever else goes wrong is no fault of the table.
+    """
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -23,8 +27,11 @@ def main(form: str, memory: int, limit: int, too_large: int) -> None:
     except BaseException as error:
         if "os error 27" in str(error) or "Errno 27" in str(error):
             sys.exit(too_large)
+        if any(f"{word} 28" in str(error) for word in ("os error", "Errno")):  # no space is left
+            raise
         # A panic of the library is no Exception, and its text is for those who mend the library.
-        sys.exit(str(error).partition("\n")[0] if isinstance(error, Exception) else "it is damaged")
+        print(str(error).partition("\n")[0] if isinstance(error, Exception) else "it is damaged", file=sys.stderr)
+        sys.exit(damaged)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import msgspec
 from flask import Response
 
-from service.calls import BEGUN, BODY, FACTS, JSON, Answer, Call, Facts
+from service.calls import BEGUN, BODY, FACTS, JSON, OCTETS, Answer, Call, Facts
 from service.config import Config
 from service.errors import OverloadError, UnauthorizedError
 from service.live import Live
@@ -30,11 +30,16 @@ REFUSED = "cellar.refused"
 """Where the WSGI environ keeps an error that the application has to answer with, before anything else."""
 
 OPEN = re.compile(r"/health/\w+|/v2/health/\w+|/ping|/health")
+"""What is answered without a token, and however busy the service is: who watches it would end it otherwise."""
+
 ID = re.compile(r"[\x21-\x7e]{1,128}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 VALUES_SHOWN = 10_000
-SMALL = 1 << 20
-"""Bytes up to which the application's reply is put together before it is sent."""
+SMALL = 4 << 20
+"""Bytes up to which the application's reply is put together before it is sent, the script of /docs among them.
+
+A reply in pieces keeps a worker until its client has taken the last one, on however slow a line.
+"""
 
 Environ = dict[str, Any]
 Reply = Iterable[bytes]
@@ -85,7 +90,7 @@ class Edge:
         self.running.add(id(environ))
         reply: Reply
         try:
-            if len(self.running) > self.config.max_inflight:
+            if len(self.running) > self.config.max_inflight and not OPEN.fullmatch(environ["PATH_INFO"]):
                 environ[REFUSED] = OverloadError("more requests are being answered than CELLAR_MAX_INFLIGHT: try again")
             elif self.token and not self._may_read(environ):
                 environ[REFUSED] = UnauthorizedError("reading needs the token: send 'Authorization: Bearer <token>'")
@@ -125,7 +130,7 @@ class Edge:
         media = environ.get("CONTENT_TYPE") or JSON
         return (
             REFUSED not in environ
-            and (media == JSON or "HTTP_INFERENCE_HEADER_CONTENT_LENGTH" in environ)
+            and (media == JSON or (media == OCTETS and "HTTP_INFERENCE_HEADER_CONTENT_LENGTH" in environ))
             and "HTTP_CONTENT_ENCODING" not in environ
             and length.isdecimal()
             and int(length) <= self.config.max_body
@@ -153,6 +158,7 @@ class Edge:
     def _end(self, environ: Environ) -> None:
         facts = environ[FACTS]
         self.running.discard(id(environ))
+        environ.pop(REFUSED, None)  # its traceback holds the environ: a circle that would keep the body in memory
         facts.ms = round((time.perf_counter() - environ[BEGUN]) * 1000, 3)
         self.metrics.count(facts)
         if self.config.log == "values" and BODY in environ:

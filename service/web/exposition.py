@@ -35,7 +35,10 @@ class _Sum(Collector):
         reloads = (worker.reloads for worker in self.workers)
         yield _counter("cellar_reloads", "Versions loaded or refused", ["model", "outcome"], reloads)
         versions = GaugeMetricFamily("cellar_model_version", "Version served", labels=["model"])
-        for name, version in {pair for worker in self.workers for pair in worker.versions.items()}:
+        served: dict[str, int] = {}
+        for name, version in (pair for worker in self.workers for pair in worker.versions.items()):
+            served[name] = max(version, served.get(name, 0))  # one sample a model, also while workers differ
+        for name, version in served.items():
             versions.add_metric([name], version)
         yield versions
         total = sum(worker.inflight for worker in self.workers)

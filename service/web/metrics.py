@@ -38,6 +38,7 @@ class Metrics:
         self._rows: Counter[tuple[str, int]] = Counter()
         self._errors: Counter[str] = Counter()
         self._changed = True
+        self._told = 0
         folder = os.environ.get(FOLDER)
         self._folder = Path(folder) if folder else None
         if self._folder:
@@ -69,15 +70,17 @@ class Metrics:
         if not self._folder:
             return
         self._changed = False
+        now = self._now()
+        self._told = now.inflight
         beside = self._folder / f".{os.getpid()}-{threading.get_ident()}"
         with suppress(OSError):  # the folder is the server's own and goes with it
-            beside.write_bytes(msgspec.json.encode(self._now()))
+            beside.write_bytes(msgspec.json.encode(now))
             beside.replace(self._folder / f"{os.getpid()}.json")
 
     def _write_on(self) -> None:
         pause = threading.Event()
         while not pause.wait(EVERY):
-            if self._changed:
+            if self._changed or self._told != self.inflight():
                 self.write()
 
     def _now(self) -> Figures:
