@@ -36,8 +36,8 @@ def serve(options: argparse.Namespace) -> None:
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
         websockets=False,
-        # One blocking thread a worker answered most requests per second at up to 8 connections.
-        blocking_threads=1,
+        # One thread a worker answers a twentieth more small requests, but a long table or a slow client stops them all.
+        blocking_threads=4,
         respawn_failed_workers=True,
         # A worker that is told to stop while it starts may miss the signal; it must not keep the others waiting.
         workers_kill_timeout=10,

@@ -28,7 +28,7 @@ log = logging.getLogger("cellar")
 DIALECTS: tuple[Dialect, ...] = (native, mlflow, kserve, oip)
 PAGES = (catalogue, documentation, mlflow.pages, kserve.pages, oip.pages, vetiver.pages)
 
-PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 class Name(BaseConverter):
