@@ -194,11 +194,15 @@ def serve(c: Any, host: str = "127.0.0.1", port: str = "5000", workers: str = "2
         "version": "without it, the champion",
     },
 )
-def predict(c: Any, input: str, output: str, model: str = "wine", version: int = 0) -> None:
+def predict(c: Any, input: str = "", output: str = "", model: str = "wine", version: int = 0) -> None:
     """Send a CSV of rows through a model into another CSV."""
+    from service.errors import DataError
     from service.live import Live
     from workshop.batch import predict_file
 
+    for name, path, cure in (("--input", input, "data/wine.csv"), ("--output", output, "predictions.csv")):
+        if not path:
+            raise DataError(f"{name} is missing: name a file, such as {name} {cure}")
     live = Live(_registry())
     live.load()
     count, warned = predict_file(live.get(model, version or None), Path(input), Path(output))

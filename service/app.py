@@ -28,7 +28,10 @@ log = logging.getLogger("cellar")
 DIALECTS: tuple[Dialect, ...] = (native, mlflow, kserve, oip)
 PAGES = (catalogue, documentation, mlflow.pages, kserve.pages, oip.pages, vetiver.pages)
 
-PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 class Name(BaseConverter):
@@ -117,8 +120,12 @@ def _cellar_error(error: CellarError) -> Response:
 def _http_error(error: HTTPException) -> Response:
     request.environ[FACTS].error = type(error).__name__
     status, shape = error.code or 500, _shape()
-    reply = (shape or http_problem)(status, error.description or "")
     allowed = getattr(error, "valid_methods", None)
+    told = {
+        404: "nothing is at this address: /docs shows every address there is",
+        405: f"this address takes {', '.join(sorted(allowed or []))}: send one of these",
+    }
+    reply = (shape or http_problem)(status, told.get(status, error.description or ""))
     if allowed:
         reply.headers["Allow"] = ", ".join(sorted(allowed))
     return reply

@@ -108,10 +108,12 @@ class Call:
         body: bytes = self.environ[BODY]
         return body
 
-    def json(self) -> Any:
-        """Return the body's JSON, whatever client forgot to name its type; RequestError if it is none."""
+    def json(self, beside: str = "") -> Any:
+        """Return the body's JSON, whatever client forgot to name its type; RequestError, with what else is taken."""
         if not self.is_json:
-            raise MediaTypeError(f"the body is {self.media[:80]}; send JSON with the header 'Content-Type: {JSON}'")
+            raise MediaTypeError(
+                f"the body is {self.media[:80]}; send JSON with the header 'Content-Type: {JSON}'{beside}"
+            )
         return decode(self.body())
 
     def check_count(self, count: int) -> None:

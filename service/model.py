@@ -38,7 +38,7 @@ class Model:
         self.bundle = source
         self.manifest = source.manifest
         self.name, self.version = source.manifest.model, source.version
-        self.schema = Schema(source.manifest.features)
+        self.schema = Schema(source.manifest.features, source.manifest.target.name)
         self.rows = RowReader(self.schema)
         self.classes: list[Label] = source.manifest.target.classes
         self._session = _session(source)

@@ -680,3 +680,29 @@ def test_numbers_are_scikit_learns(houses: FlaskClient, trained_prices: Any):
     expected = trained_prices.pipeline.predict(X)
     found = np.array(ask(houses, *as_records(X), address="/models/prices/predict").json["predictions"])
     assert np.abs(found - expected).max() < 1e-5 * expected.std()
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"), [("cultivar", "it is what the model predicts, leave it out"), ("", "may be a table's index")]
+)
+def test_a_column_too_many_is_told_what_it_is(wine: FlaskClient, bottle: dict[str, Any], name: str, cure: str):
+    """Rows of the training table still hold the target, or an index that pandas wrote: the cure is to leave it out."""
+    (error,) = refusal(ask(wine, {**bottle, name: 1}), 422)["errors"]
+    assert cure in error["reason"]
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "status", "cure"),
+    [("GET", "/predict", 405, "takes OPTIONS, POST"), ("POST", "/predict/", 404, "/docs shows every address")],
+)
+def test_an_address_that_is_wrong_is_told_the_cure(
+    wine: FlaskClient, method: str, address: str, status: int, cure: str
+):
+    """A wrong method or address is told what can be asked instead."""
+    assert cure in refusal(wine.open(address, method=method), status)["detail"]
+
+
+def test_a_table_of_an_unknown_type_is_told_those_that_are_known(wine: FlaskClient):
+    """Who sends a table under another name is told the names that are spoken."""
+    reply = wine.post("/predict", data=b"alcohol\n1", content_type="application/csv")
+    assert "or a table as text/csv, application/x-ndjson" in refusal(reply, 415)["detail"]

@@ -210,10 +210,11 @@ def test_probabilities_and_sets_have_a_column_for_each_class(wine: FlaskClient, 
 def test_an_interval_has_a_column_for_each_end(house: FlaskClient, home: Record, accept: str):
     """A regression's limits are `lower` and `upper`."""
     path = f"{PRICES}?include=interval"
-    expected = house.post(path, json={"instances": [home]}).json["interval"][0]
-    columns = table_of(ask(house, as_lines([home]), NDJSON, accept, path))
+    expected = house.post(path, json={"instances": [home, home]}).json["interval"]
+    columns = table_of(ask(house, as_lines([home, home]), NDJSON, accept, path))
     assert list(columns) == ["prediction", "lower", "upper"]
-    assert [float(columns[name][0]) for name in ("lower", "upper")] == pytest.approx(expected)
+    for row in (0, 1):
+        assert [float(columns[name][row]) for name in ("lower", "upper")] == pytest.approx(expected[row])
 
 
 def test_labels_keep_their_types(wine: FlaskClient, bottle: Record, house: FlaskClient, home: Record):

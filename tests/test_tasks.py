@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -217,3 +218,31 @@ def test_verify_fails_for_damage(inv, artifacts):
     assert done.returncode == 1
     assert done.stdout.startswith("BAD  wine version 1: ") and "is damaged" in done.stdout
     assert done.stderr == "what is BAD cannot be served: train again, or roll back where it is champion\n"
+
+
+@pytest.mark.parametrize(("words", "told"), [((), "--input is missing"), (("--input", "x.csv"), "--output is missing")])
+def test_a_prediction_needs_both_files(inv, words, told):
+    """Without a file to read or to write, the command says which is missing."""
+    fails(inv("predict", *words), told)
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_the_service_in_order(tmp_path, wine_artifacts):
+    """Pressed in the terminal it ends the command, the server and both workers, soon and without complaint."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "invoke", "serve", "--port", str(port)],
+        cwd=ROOT,
+        env={**os.environ, "CELLAR_ARTIFACTS": str(wine_artifacts), "CELLAR_REPORTS": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while "Stop with Ctrl-C" not in serving.stdout.readline():
+        assert serving.poll() is None
+    os.killpg(serving.pid, signal.SIGINT)
+    _, told = serving.communicate(timeout=30)
+    assert serving.returncode == 0 and "Killing" not in told and "ERROR" not in told

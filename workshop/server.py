@@ -61,7 +61,9 @@ def claimed(host: str, port: int, folder: Path) -> Iterator[None]:
 def run(host: str, port: int, workers: int, registry: Registry) -> int:
     """Serve until told to stop, saying where once a model answers; return the server's exit code."""
     words = ["--host", host, "--port", str(port), "--workers", str(workers)]
-    server = subprocess.Popen([sys.executable, "-m", "service", *words], env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    # In a group of its own, so that Ctrl-C reaches this process alone, which stops the others in order.
+    environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    server = subprocess.Popen([sys.executable, "-m", "service", *words], env=environ, process_group=0)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, frame: server.send_signal(signal.SIGTERM))
     try:

@@ -41,7 +41,7 @@ def predict(call: Call) -> Answer:
     if call.media in answering.READERS:
         return answering.answer(call)
     asked = include.read(call)
-    inputs, reply = _inputs(call)
+    inputs, reply = _inputs(call, f", or a table as {', '.join(answering.READERS)}")
     prediction = call.predict(inputs)
     beside = _named(call) | include.beside(call, asked, inputs, prediction)
     return Answer(msgspec.json.encode(reply(PREDICTION, prediction.values.tolist(), beside)))
@@ -68,13 +68,13 @@ def _named(call: Call) -> dict[str, Any]:
     return {"model": call.model.name, "version": call.model.version, "id": call.id}
 
 
-def _inputs(call: Call) -> tuple[Inputs, Reply]:
+def _inputs(call: Call, beside: str = "") -> tuple[Inputs, Reply]:
     """Return the checked rows of a request and how to dress their answers."""
     found = call.model.rows.read(call.body(), REPLIES) if call.is_json else None
     if found and not (found.one and found.key != "features"):
         bare_records = found.records and not found.key
         return found.inputs, _bare_records if bare_records else _one if found.one else REPLIES[found.key]
-    rows, dress = _rows(call.json())
+    rows, dress = _rows(call.json(beside))
     call.check_count(len(rows))
     return call.model.schema.read(rows), dress
 

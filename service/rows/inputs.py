@@ -42,8 +42,8 @@ class Inputs(msgspec.Struct, frozen=True):
 class Schema:
     """The features of a model, in order, and what may be said for each."""
 
-    def __init__(self, features: Sequence[Feature]) -> None:
-        self.features = list(features)
+    def __init__(self, features: Sequence[Feature], target: str = "") -> None:
+        self.features, self.target = list(features), target
         self.names = [feature.name for feature in features]
         self.numbers = [feature for feature in features if feature.kind != "category"]
         self.categories = [feature for feature in features if feature.kind == "category"]
@@ -145,6 +145,10 @@ class Schema:
         yield from (Problem(f"is not a feature{self._nearest(name)}", row, name[:80]) for name in unknown)
 
     def _nearest(self, name: str) -> str:
+        if name == self.target:
+            return ": it is what the model predicts, leave it out"
+        if not name.strip():
+            return ": a column without a name may be a table's index, leave it out"
         return f"; {meant(name, self.names, f'the features are {_listed(self.names)}')}"
 
     def _warnings(self, numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_]) -> list[Problem]:

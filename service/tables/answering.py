@@ -198,7 +198,7 @@ def _columns(call: Call, asked: Asked, prediction: Prediction) -> Columns:
             held = calibration.members(prediction.probabilities, measured, asked.coverage)
             return columns | _by_class("set", call, held)
         limits = calibration.interval(prediction.values, measured, asked.coverage)
-        columns |= {"lower": limits[:, 0], "upper": limits[:, 1]}
+        columns |= {"lower": np.ascontiguousarray(limits[:, 0]), "upper": np.ascontiguousarray(limits[:, 1])}
     return columns
 
 
