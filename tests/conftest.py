@@ -34,7 +34,7 @@ WINE = ROOT / "data" / "wine.csv"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `inv fuzz` ask for longer runs."""
-    parser.addoption("--examples", type=int, default=30, help="requests for each operation in tests/test_fuzz.py")
+    parser.addoption("--examples", type=int, default=5, help="requests for each operation in tests/test_fuzz.py")
 
 
 def pytest_configure() -> None:
