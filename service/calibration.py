@@ -34,7 +34,7 @@ def most(rows: int) -> float:
 def threshold(calibration: Calibration, coverage: float) -> float:
     """Return the score that a new row stays below with probability `coverage`; RequestError if that is too much."""
     wanted = rank(calibration.rows, coverage)
-    if wanted > calibration.rows:
+    if coverage > most(calibration.rows):
         raise RequestError(
             f"a coverage of {coverage:g} cannot be promised by {calibration.rows} calibration rows: "
             f"ask for at most {most(calibration.rows):.4g}, or evaluate the model on more rows"

@@ -144,3 +144,12 @@ def test_where_numbers_overflowed_every_class_is_in_the_set():
     scores = Calibration(rows=3, scores=[0.1, 0.2, 0.3])
     held = calibration.members([[np.nan, np.nan], [0.95, 0.05]], scores, 0.5)
     assert held.tolist() == [[True, True], [True, False]]
+
+
+@pytest.mark.parametrize("rows", [1, 7, 33, 1000])
+def test_no_more_than_the_largest_coverage_is_promised(rows: int):
+    """The largest coverage that is told is taken, and the very next number is not."""
+    scores = Calibration(rows=rows, scores=[0.5] * rows)
+    assert calibration.threshold(scores, calibration.most(rows)) == 0.5
+    with pytest.raises(RequestError, match="cannot be promised"):
+        calibration.threshold(scores, float(np.nextafter(calibration.most(rows), 1)))
