@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from outside import outside
 
 from bench.serve import __main__ as command
 from bench.serve import environments, figures, load, places, rounds, servers, setups, wire
@@ -199,7 +200,7 @@ def test_a_server_is_started_judged_weighed_and_ended(place, setup):
 @pytest.mark.slow
 def test_a_round_over_the_network(trained, tmp_path, monkeypatch):
     """The bare server is loaded by wrk for a second a case; what is not answered rightly is left out and told."""
-    load.require_wrk()
+    outside("wrk")
     wrong = BARE._replace(name="wrong", wire=BARE.wire._replace(read=lambda body, headers: [7]))
     told: list[str] = []
     monkeypatch.setattr(rounds, "tell", told.append)
