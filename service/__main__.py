@@ -10,8 +10,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-METRICS = "CELLAR_METRICS"
-"""The variable by which the workers know the folder in which they add up what they count."""
+from service.web.figures import FOLDER
 
 
 def main() -> None:
@@ -22,7 +21,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cellar-metrics-") as folder:
-        os.environ.setdefault(METRICS, folder)
+        os.environ.setdefault(FOLDER, folder)
         serve(options)
 
 

@@ -50,14 +50,13 @@ class Number(IntegerConverter):
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """Return the application; `config` overrides the `CELLAR_*` variables, which override the defaults."""
     app = Flask(__name__, template_folder="web/templates", static_folder="web/static")
-    app.url_map.converters["default"] = Name
+    app.url_map.converters |= {"default": Name, "int": Number}
     given = app.config["CELLAR"] = settings.read(config)
     live = app.extensions["live"] = Live(Registry(given.artifacts))
     live.load()
     metrics = Metrics(live)
     app.before_request(_begin)
     app.after_request(_finish)
-    app.url_map.converters["int"] = Number
     for pages in PAGES:
         app.register_blueprint(pages)
     for dialect in DIALECTS:
@@ -120,14 +119,14 @@ def _cellar_error(error: CellarError) -> Response:
 def _http_error(error: HTTPException) -> Response:
     request.environ[FACTS].error = type(error).__name__
     status, shape = error.code or 500, _shape()
-    allowed = getattr(error, "valid_methods", None)
+    allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or []))
     told = {
         404: "nothing is at this address: /docs shows every address there is",
-        405: f"this address takes {', '.join(sorted(allowed or []))}: send one of these",
+        405: f"this address takes {allowed}: send one of these",
     }
     reply = (shape or http_problem)(status, told.get(status, error.description or ""))
     if allowed:
-        reply.headers["Allow"] = ", ".join(sorted(allowed))
+        reply.headers["Allow"] = allowed
     return reply
 
 

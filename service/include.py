@@ -9,7 +9,7 @@ import msgspec
 
 from service import calibration
 from service.bundle import Calibration, Label
-from service.calls import Call
+from service.calls import Answer, Call
 from service.errors import RequestError, meant
 from service.explanation import class_named
 from service.model import Model, Prediction
@@ -66,6 +66,13 @@ def beside(call: Call, asked: Asked, inputs: Inputs, prediction: Prediction) -> 
     if inputs.warnings:
         parts["warnings"] = inputs.warnings
     return parts
+
+
+def predictions(call: Call, inputs: Inputs) -> Answer:
+    """Answer rows as the protocols do that ask for nothing but predictions; warnings stand beside them."""
+    prediction = call.predict(inputs)
+    parts = beside(call, NOTHING, inputs, prediction)
+    return Answer(msgspec.json.encode({"predictions": prediction.values.tolist(), **parts}))
 
 
 def probabilities(model: Model, prediction: Prediction) -> list[dict[str, float]]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 # Two test processes whose libraries compute on two threads each wait for one another; the kernels compute on one too.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -27,6 +27,9 @@ import workshop  # noqa: F401  before anything else imports jsonschema: it spare
 from service import bundle, files
 from service.app import create_app
 from service.registry import Registry
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parent.parent
 WINE = ROOT / "data" / "wine.csv"
@@ -395,3 +398,15 @@ def write(tmp_path):
         return path
 
     return put
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    path = outside.outside("chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()

@@ -92,18 +92,6 @@ def renamed(artifacts: Path, name: str, **changes: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    path = outside("chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
 def house(tmp_path_factory, browser, wine_artifacts, houses_artifacts) -> Iterator[House]:
     """The server on models with plain names, with names that mean harm, and with parts missing."""
     folder = tmp_path_factory.mktemp("house")
@@ -470,6 +458,7 @@ def test_a_file_is_dropped(house, look):
     page = look(house)
     section = model(page, "few")
     section.get_by_text("Predict a table", exact=True).click()
+    section.locator("textarea").wait_for()
     row = example(house, "few")
     page.evaluate(
         """([place, text]) => {
@@ -561,14 +550,14 @@ def test_the_page_stays_usable_with_much_of_everything(crowd, look, width):
     page = look(crowd, width)
     assert page.locator("[data-model]").count() == 20 and page.locator(".trial").count() == 1
     page.get_by_label("Find one of 20 models").fill("WIDE")
-    assert page.locator("[data-model]:visible").count() == 1
+    expect(page.locator("[data-model]:visible")).to_have_count(1)
     section = model(page, "wide")
     assert section.locator(".bars").first.locator("tbody tr").count() < 10
     assert "may be any of the 50 classes" in section.inner_text()
     section.get_by_text("44 smaller").click()
-    assert section.locator(".bars").nth(1).locator("tbody tr").count() == 44
+    expect(section.locator(".bars").nth(1).locator("tbody tr")).to_have_count(44)
     section.get_by_label("Find one of 300 fields").fill("feature 299")
-    assert section.locator(".field:visible").count() == 1
+    expect(section.locator(".field:visible")).to_have_count(1)
     fits(page)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,29 +13,16 @@ import nbformat
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from outside import outside
 from PIL import Image
 
 from service.registry import Registry
 from workshop import reports
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    pass
 
 mpl.use("Agg")
 WIDTHS = [1280, 390]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    path = outside("chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
 
 
 def picture() -> str:

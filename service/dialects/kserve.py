@@ -27,10 +27,7 @@ pages = Blueprint("kserve", __name__)
 
 def predict(call: Call) -> Answer:
     """Answer the rows under `instances`."""
-    inputs = _inputs(call)
-    prediction = call.predict(inputs)
-    beside = include.beside(call, include.NOTHING, inputs, prediction)
-    return Answer(msgspec.json.encode({"predictions": prediction.values.tolist(), **beside}))
+    return include.predictions(call, _inputs(call))
 
 
 def explain(call: Call) -> Answer:

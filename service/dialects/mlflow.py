@@ -32,10 +32,7 @@ pages = Blueprint("mlflow", __name__)
 
 def predict(call: Call) -> Answer:
     """Answer the rows of one of the four forms or of a CSV; columns that the model does not know are ignored."""
-    inputs = _inputs(call)
-    prediction = call.predict(inputs)
-    beside = include.beside(call, include.NOTHING, inputs, prediction)
-    return Answer(msgspec.json.encode({"predictions": prediction.values.tolist(), **beside}))
+    return include.predictions(call, _inputs(call))
 
 
 def error(status: int, detail: str) -> Response:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+FOLDER = "CELLAR_METRICS"
+"""The variable by which the server names to its workers the folder in which they add up what they count."""
+
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 LIMITS = [1000 * limit for limit in SECONDS]
 

@@ -18,10 +18,7 @@ import msgspec
 
 from service.calls import Facts
 from service.live import Live
-from service.web.figures import LIMITS, Figures, Series
-
-FOLDER = "CELLAR_METRICS"
-"""The variable by which the server names the folder to its workers."""
+from service.web.figures import FOLDER, LIMITS, Figures, Series
 
 EVERY = 1.0
 """Seconds between two writings of a worker's figures: so much is lost of one that is killed."""
