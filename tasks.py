@@ -287,6 +287,13 @@ def bench(c: Any, name: str) -> None:
 
 
 @command()
+def chaos(c: Any) -> None:
+    """Disturb the service on purpose and see what holds."""
+    os.chdir(ROOT)
+    os.execv(sys.executable, [sys.executable, "-m", "chaos", *shlex.split(c.remainder)])
+
+
+@command()
 def lint(c: Any) -> None:
     """Check style and types."""
     _python("ruff", "check", ".")

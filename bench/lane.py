@@ -81,7 +81,6 @@ class Stopwatch:
 def stages(dialects: Sequence[Any]) -> list[tuple[str, Any, str]]:
     """Return the stages of a request in their order: what to call each, and the owner and name of its function."""
     import msgspec
-    import onnxruntime
 
     from service.calls import Call
     from service.model import Model
@@ -93,7 +92,7 @@ def stages(dialects: Sequence[Any]) -> list[tuple[str, Any, str]]:
         ("name it", edge, "_facts"),
         ("read the body", Call, "body"),
         ("rows into tensors", RowReader, "read"),
-        ("onnxruntime", onnxruntime.InferenceSession, "run"),
+        ("onnxruntime", Model, "_run"),
         ("around onnxruntime", Model, "predict"),
         ("JSON of reply and log", msgspec.json, "encode"),
         *(("rest of the dialect", dialect, "predict") for dialect in dialects),

@@ -1,16 +1,50 @@
-"""`python -m service`: the application on granian, a production WSGI server."""
+"""`python -m service`: the application on a server of several processes."""
 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import tempfile
+from typing import Any
 
-from granian.constants import HTTPModes, Interfaces
-from granian.log import LogLevels
-from granian.server import Server
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a process with threads is not one to fork, and none is used
 
+from gunicorn.app.base import BaseApplication
+
+from service import config
+from service.app import create_app
+from service.errors import CellarError
+from service.server.worker import Worker, fork_without_losing_signals
 from service.web.figures import FOLDER
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """Gunicorn with our own kind of worker."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set what differs from gunicorn's own settings."""
+        host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
+        settings = {
+            "bind": f"{host}:{self.options.port}",
+            "workers": self.options.workers,
+            "worker_class": Worker,
+            "loglevel": "warning",
+            "control_socket_disable": True,
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """Return the application, in a worker."""
+        app = create_app().wsgi_app
+        gc.collect()
+        gc.freeze()  # what lives as long as the process need not be looked at again and again
+        return app
 
 
 def main() -> None:
@@ -20,28 +54,16 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=5000)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
+    try:
+        config.read()
+    except CellarError as error:
+        parser.error(str(error))
     with tempfile.TemporaryDirectory(prefix="cellar-metrics-") as folder:
         os.environ.setdefault(FOLDER, folder)
-        serve(options)
-
-
-def serve(options: argparse.Namespace) -> None:
-    """Serve on what the options name."""
-    Server(
-        "service.app:app",
-        address=options.host,
-        port=options.port,
-        workers=options.workers,
-        interface=Interfaces.WSGI,
-        http=HTTPModes.http1,
-        websockets=False,
-        # With more threads a worker's p99 is Python's switch interval, 5 ms, and its memory half as much again.
-        blocking_threads=1,
-        respawn_failed_workers=True,
-        # A worker that is told to stop while it starts may miss the signal; it must not keep the others waiting.
-        workers_kill_timeout=10,
-        log_level=LogLevels.warning,
-    ).serve()
+        gc.collect()
+        gc.freeze()
+        fork_without_losing_signals()
+        Server(options).run()
 
 
 if __name__ == "__main__":

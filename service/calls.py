@@ -22,6 +22,9 @@ JSON, OCTETS = "application/json", "application/octet-stream"
 BEGUN, FACTS, BODY = "cellar.begun", "cellar.facts", "cellar.body"
 """Where the WSGI environ keeps when a request began, what is known of it, and its body once it was read."""
 
+WAITING = "cellar.waiting"
+"""Where our own server puts how many requests its worker is at, with this one."""
+
 PIECE = 1 << 13
 """Bytes that are unpacked at once: what follows a member is copied for the next, and there may be very many."""
 
@@ -66,6 +69,9 @@ class Call:
         self.environ, self.config, self.model = environ, config, model
         self.facts: Facts = environ[FACTS]
         self.facts.model, self.facts.version = model.name, model.version
+        named = environ.get("CONTENT_TYPE") or ""
+        self.media: str = named if named == JSON else named.partition(";")[0].strip().lower()
+        """The body's media type in lower case without its parameters, "" where none was named."""
 
     @property
     def id(self) -> str:
@@ -78,16 +84,9 @@ class Call:
         return value
 
     @property
-    def media(self) -> str:
-        """The body's media type in lower case without its parameters, "" where none was named."""
-        named: str = self.environ.get("CONTENT_TYPE") or ""
-        return named.partition(";")[0].strip().lower()
-
-    @property
     def is_json(self) -> bool:
         """Whether the body is JSON, or of a type that the client forgot to name."""
-        media = self.media
-        return media in ("", JSON) or media.endswith("+json")
+        return self.media in ("", JSON) or self.media.endswith("+json")
 
     @property
     def query(self) -> dict[str, str]:
@@ -126,10 +125,11 @@ class Call:
 
     def predict(self, inputs: Inputs) -> Prediction:
         """Return the model's prediction and take note of it; DeadlineError if it came too late."""
-        self.check_count(len(inputs))
+        count = len(inputs.numbers)
+        self.check_count(count)
         start = time.perf_counter()
         prediction = self.model.predict(inputs, self.check_time)
-        self.facts.rows += len(inputs)
+        self.facts.rows += count
         self.facts.model_ms += (time.perf_counter() - start) * 1000
         return prediction
 

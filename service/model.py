@@ -9,9 +9,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
-from service import bundle, onnx_file
+from service import bundle, onnx_file, runtime
 from service.bundle import Bundle, Golden, Label, Value
 from service.errors import BundleError, CellarError
 from service.rows.inputs import Inputs, Schema
@@ -42,6 +41,8 @@ class Model:
         self.rows = RowReader(self.schema)
         self.classes: list[Label] = source.manifest.target.classes
         self._session = _session(source)
+        # Its own wrapper looks at the names of all tensors each time, which takes as long as a small model.
+        self._answer = getattr(self._session, "_sess", self._session).run
         self._reads = {given.name for given in self._session.get_inputs()}
         self._gives = [given.name for given in self._session.get_outputs()]
         _replay(self)
@@ -49,19 +50,20 @@ class Model:
 
     def predict(self, inputs: Inputs, check_time: Callable[[], None] = lambda: None) -> Prediction:
         """Return the prediction for every row of `inputs`; what `check_time` raises ends it between two chunks."""
-        values, probabilities = self._run(inputs if len(inputs) <= CHUNK else _cut(inputs, 0))
+        count = len(inputs.numbers)
+        values, probabilities = self._run(inputs if count <= CHUNK else _cut(inputs, 0))
         check_time()
-        if len(inputs) > CHUNK:
+        if count > CHUNK:
             parts = [(values, probabilities)]
-            for start in range(CHUNK, len(inputs), CHUNK):
+            for start in range(CHUNK, count, CHUNK):
                 parts.append(self._run(_cut(inputs, start)))
                 check_time()
             values, probabilities = (np.concatenate(part) for part in zip(*parts, strict=True))
         return Prediction(values, probabilities if self.classes else None)
 
     def _run(self, inputs: Inputs) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
-        first, *rest = self._session.run(self._gives, {name: getattr(inputs, name) for name in self._reads})
-        return first.reshape(-1), rest[0] if rest else NO_PROBABILITIES
+        found = self._answer(self._gives, {name: getattr(inputs, name) for name in self._reads}, None)
+        return found[0].reshape(-1), found[1] if len(found) > 1 else NO_PROBABILITIES
 
 
 def _cut(inputs: Inputs, start: int) -> Inputs:
@@ -74,16 +76,10 @@ def load(folder: Path) -> Model:
     return Model(bundle.read(folder))
 
 
-def _session(source: Bundle) -> onnxruntime.InferenceSession:
+def _session(source: Bundle) -> Any:
     onnx_file.refuse_external_tensors(source.model)
-    options = onnxruntime.SessionOptions()
-    # One thread: two made forests slower and changed the order of summation, and so the answers' last bits.
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(source.model, options, providers=["CPUExecutionProvider"])
+        return runtime.session(source.model)
     except Exception as error:  # onnxruntime raises a dozen classes of its own that share no other base
         raise BundleError(
             f"{bundle.told(source.folder / bundle.MODEL)} cannot be loaded: {str(error)[:200]}"

@@ -18,7 +18,20 @@ from bench.serve import __main__ as command
 from bench.serve import environments, figures, load, places, rounds, servers, setups, wire
 from bench.serve.figures import IN_PROCESS, Run
 from bench.serve.load import Load
-from bench.serve.setups import BARE, BULK, FASTAPI, HUNDRED, JSON_CASES, ML_SERVER, ONE, OURS, SKETCH, TENSOR, Setup
+from bench.serve.setups import (
+    BARE,
+    BULK,
+    FASTAPI,
+    HUNDRED,
+    JSON_CASES,
+    ML_SERVER,
+    ONE,
+    OURS,
+    OWN_BARE,
+    SKETCH,
+    TENSOR,
+    Setup,
+)
 from bench.serve.trained import Trained, train
 from service.app import create_app
 from service.errors import DataError
@@ -45,7 +58,7 @@ def place(trained: Trained, tmp_path: Path):
 
 def listening(words: str) -> Setup:
     """Return a set-up that runs other words than those of the bare server."""
-    return BARE._replace(words=words)
+    return OWN_BARE._replace(words=words)
 
 
 def test_figures_of_the_load():
@@ -186,14 +199,15 @@ def test_an_arrow_stream_is_read_as_it_was_written(trained):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setup", [OURS._replace(more={}), BARE], ids=lambda setup: setup.name)
+@pytest.mark.parametrize("setup", [OURS._replace(more={}), OWN_BARE], ids=lambda setup: setup.name)
 def test_a_server_is_started_judged_weighed_and_ended(place, setup):
     """It answers its first prediction and every case rightly; afterwards none of its processes is left."""
     ready = place(setup)
     with servers.running(ready) as server:
         assert [servers.fault(ready, case, server.port) for case in JSON_CASES] == ["", "", ""]
-        members = servers.family(server.process)
-        assert len(members) >= 3 and servers.memory(server.process) > 30 and server.cold > 0
+        while len(members := servers.family(server.process)) < 3:  # the second worker may come after the first answer
+            assert server.process.poll() is None
+        assert servers.memory(server.process) > 30 and server.cold > 0
     assert psutil.wait_procs(members, timeout=10)[1] == []
 
 
@@ -201,11 +215,11 @@ def test_a_server_is_started_judged_weighed_and_ended(place, setup):
 def test_a_round_over_the_network(trained, tmp_path, monkeypatch):
     """The bare server is loaded by wrk for a second a case; what is not answered rightly is left out and told."""
     outside("wrk")
-    wrong = BARE._replace(name="wrong", wire=BARE.wire._replace(read=lambda body, headers: [7]))
+    wrong = OWN_BARE._replace(name="wrong", wire=OWN_BARE.wire._replace(read=lambda body, headers: [7]))
     told: list[str] = []
     monkeypatch.setattr(rounds, "tell", told.append)
-    found = rounds.measure([wrong, BARE], trained, tmp_path, 1, 1)
-    assert list(found) == [BARE.name, IN_PROCESS]
+    found = rounds.measure([wrong, OWN_BARE], trained, tmp_path, 1, 1)
+    assert list(found) == [OWN_BARE.name, IN_PROCESS]
     assert told[0] == "wrong is left out: the answer holds other labels than were expected"
     loads = [figures for runs in found.values() for figures in runs[0].loads.values()]
     assert len(loads) == 4 and all(figures.rate > 0 and figures.p50 <= figures.p99 for figures in loads)

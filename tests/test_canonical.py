@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from modeling.exporting import canonical
+from service import runtime
 
 
 def answers(model: bytes, rows: np.ndarray) -> list:
     """Return what a graph that reads `x` answers."""
-    return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"x": rows})
+    return runtime.session(model).run(None, {"x": rows})
 
 
 def graph(names: list[str], order: list[int], rest: bool = False) -> onnx.ModelProto:

@@ -3,7 +3,6 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -19,6 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from modeling.exporting import export, parity
 from modeling.learning.discriminant import RegularizedDiscriminantAnalysis
 from modeling.tables import columns, dataset
+from service import runtime
 from service.errors import DataError
 
 SHARES = st.floats(0, 1)
@@ -185,7 +185,7 @@ def test_onnx_takes_any_number_of_rows(count):
     """The graph answers n labels and `[n, classes]` probabilities in 32 bits, for any n."""
     X, y, _ = wine()
     model = export.to_onnx(make_pipeline(StandardScaler(), RegularizedDiscriminantAnalysis()).fit(X, y), X)
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = runtime.session(model)
     label, probabilities = session.run(None, {"numbers": X.to_numpy(dtype=np.float32)[:count]})
     assert label.shape == (count,) and label.dtype == np.int64
     assert probabilities.shape == (count, 3) and probabilities.dtype == np.float32

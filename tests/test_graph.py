@@ -4,12 +4,12 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-import onnxruntime
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from modeling.exporting import canonical, converters
+from service import runtime
 
 
 def as_onnx(pipeline: Pipeline, width: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -21,7 +21,7 @@ def as_onnx(pipeline: Pipeline, width: int) -> Callable[[np.ndarray], np.ndarray
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = convert_sklearn(pipeline, initial_types=[("numbers", FloatTensorType([None, width]))])
-    session = onnxruntime.InferenceSession(canonical.to_bytes(model), providers=["CPUExecutionProvider"])
+    session = runtime.session(canonical.to_bytes(model))
     return lambda rows: session.run(None, {"numbers": np.asarray(rows, dtype=np.float32)})[0]
 
 

@@ -13,7 +13,7 @@ SERVICE = sorted((ROOT / "service").rglob("*.py"))
 LAYERS = [
     {"errors", "files", "rows.dates"},
     {"bundle", "config"},
-    {"onnx_file", "rows.values", "registry", "calibration"},
+    {"onnx_file", "runtime", "rows.values", "registry", "calibration"},
     {"rows.inputs"},
     {"rows.json_rows"},
     {"model"},
@@ -30,6 +30,9 @@ LAYERS = [
     {"dialects", "web.catalogue", "web.documentation"},
     {"web.edge"},
     {"app"},
+    {"server.stream"},
+    {"server.connection"},
+    {"server.worker"},
     {"__main__"},
 ]
 """Each module of the service imports only from layers above it in this list, never from its own."""
@@ -94,10 +97,10 @@ def test_every_module_has_its_layer():
 def test_modeling_knows_only_the_contract(path: Path):
     """What the notebooks share imports the bundle, its errors and how rows are read, nothing of the web or workshop."""
     names = {name.split(".")[0] for name in imports(path)}
-    assert not names & {"flask", "workshop", "papermill", "granian"}
+    assert not names & {"flask", "workshop", "papermill", "gunicorn"}
     below = {named(name.split(".")[1:]) for name in imports(path) if name.split(".")[0] == "service"}
     rows = {"rows.dates", "rows.inputs", "rows.values"}
-    assert below <= {"bundle", "calibration", "errors", "config", "files", *rows}
+    assert below <= {"bundle", "calibration", "errors", "config", "files", "runtime", *rows}
 
 
 def test_serving_loads_nothing_of_the_workshop():

@@ -283,7 +283,7 @@ def test_too_many_rows_are_refused(wine_artifacts: Path, tmp_path: Path, bottle:
 def test_too_large_body_is_refused(wine_artifacts: Path, tmp_path: Path, chunked: bool):
     """A body of more than CELLAR_MAX_BODY bytes is answered by 413, whether it tells its length or not."""
     client = create_app({"artifacts": wine_artifacts, "reports": tmp_path, "max_body": 1000}).test_client()
-    # As granian hands over a chunked body: no length, and a stream that ends by itself.
+    # As our server hands over a chunked body: no length, and a stream that ends by itself.
     unknown = {"wsgi.input_terminated": True, "CONTENT_LENGTH": ""} if chunked else {}
     for size, status in ((1000, 200), (1001, 413), (5000, 413)):
         body = io.BytesIO(b"[]".ljust(size))

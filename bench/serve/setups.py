@@ -76,10 +76,16 @@ BLOGS = Setup(
     FEATURES, "flask_pickle",
 )  # fmt: skip
 FASTAPI = Setup("FastAPI + onnxruntime", "app", f"{UVICORN} fastapi_onnx:app", "/predict", FEATURES, "fastapi_onnx")
-BARE = Setup("bare WSGI", "limit", f"{GRANIAN} --port {{port}} bare:app", "/", FEATURES)
-BUFFER = Setup("bare WSGI, rows into a buffer", "limit", f"{GRANIAN} --port {{port}} bare_buffer:app", "/", FEATURES)
-SKETCH = Setup("a plain Flask view", "limit", f"{GRANIAN} --port {{port}} sketch:app", "/", FEATURES)
-ALWAYS = (OURS, BLOGS, FASTAPI, SKETCH, BARE, BUFFER)
+BARE = Setup("bare WSGI", "limit", f"{GRANIAN} --port {{port}} bare:app", "/", FEATURES, "granian")
+BUFFER = Setup(
+    "bare WSGI, rows into a buffer", "limit", f"{GRANIAN} --port {{port}} bare_buffer:app", "/", FEATURES, "granian"
+)
+SKETCH = Setup("a plain Flask view", "limit", f"{GRANIAN} --port {{port}} sketch:app", "/", FEATURES, "granian")
+OWN_BARE = Setup(
+    "the same on Cellar's server", "limit", "{python} {peers}/own_bare.py {port}", "/", FEATURES,
+    environ={"PYTHONPATH": "{root}"},
+)  # fmt: skip
+ALWAYS = (OURS, BLOGS, FASTAPI, SKETCH, BARE, BUFFER, OWN_BARE)
 
 JOBLIB = Setup("FastAPI + joblib", "app", f"{UVICORN} fastapi_joblib:app", "/predict", FEATURES, "fastapi_joblib")
 ML_SERVER = Setup(

@@ -65,7 +65,7 @@ def error(status: int, detail: str) -> Response:
 
 
 def _named(call: Call) -> dict[str, Any]:
-    return {"model": call.model.name, "version": call.model.version, "id": call.id}
+    return {"model": call.model.name, "version": call.model.version, "id": call.facts.id}
 
 
 def _inputs(call: Call, beside: str = "") -> tuple[Inputs, Reply]:

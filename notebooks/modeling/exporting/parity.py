@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
 from modeling.tables.kinds import is_number
+from service import runtime
 from service.bundle import Feature, Value
 from service.errors import DataError
 
@@ -106,9 +106,7 @@ def are_clear(probabilities: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 
 def run(model: bytes, X: pd.DataFrame) -> list[npt.NDArray[Any]]:
     """Return what a model answers for `X`: labels `[n]` and probabilities `[n, classes]`, or numbers `[n, 1]`."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = runtime.session(model)
     numbers = [name for name in X if is_number(X[name])]
     tensors = {
         "numbers": X[numbers].to_numpy(dtype=np.float32),

@@ -1,0 +1,1 @@
+"""Experiments that disturb the service on purpose and judge whether anybody noticed."""

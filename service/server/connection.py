@@ -1,0 +1,398 @@
+"""One client's connection: bytes into requests, replies into bytes, one after the other.
+
+Nothing here waits for a client. A request is answered when it is whole, or when so much of it came that the rest is
+worth a thread of its own. What has not come yet takes a little memory and nothing else, and so does a reply that is not
+fetched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections import deque
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any, Protocol
+from urllib.parse import unquote_to_bytes
+
+import httptools
+import msgspec
+
+from service.server.stream import Stream
+
+HEAD = 1 << 16
+"""Bytes that a request's line and headers may take."""
+HELD = 1 << 21
+"""Bytes of a body that are waited for before the rest is read by the thread that answers."""
+WHOLE = 1 << 16
+"""Bytes of a reply that are copied behind its head, to be sent with it."""
+PIECES = 4
+"""Pieces of a reply that may be on their way to a client before the next is made."""
+PATIENCE = 30
+"""Seconds without a byte after which a client is given up."""
+IDLE = 75
+"""Seconds that a connection is kept without a request."""
+SLOWEST = 4096
+"""Bytes a second that a body has to reach on average after PATIENCE."""
+TELL = 2
+"""Seconds for a client to read why its request was not read to the end."""
+PIPELINED = 16
+"""Requests that a client may send ahead of their answers."""
+
+NAMES = {b"Content-Type": "CONTENT_TYPE", b"Content-Length": "CONTENT_LENGTH"}
+"""What the WSGI environ calls a header, as far as clients have sent it."""
+NAMES_KEPT = 256
+
+NOTHING, BEGUN, BODY = range(3)
+"""How much of a request has come: nothing, a part of its head, a part of its body."""
+
+
+class Server(Protocol):
+    """What a connection asks of the worker that it belongs to."""
+
+    now: float
+    date: str
+    closing: bool
+    most: int
+    base: dict[str, Any]
+    connections: set[Connection]
+
+    def submit(self, exchange: Exchange) -> None:
+        """Have a request answered."""
+
+    def call(self, function: Any, *args: Any) -> None:
+        """Call a function in the event loop, from whatever thread."""
+
+
+class Exchange:
+    """One request, and how its reply begins."""
+
+    __slots__ = ("chunked", "connection", "environ", "headers", "keep", "status")
+
+    def __init__(self, connection: Connection, environ: dict[str, Any], keep: bool) -> None:
+        self.connection, self.environ, self.keep = connection, environ, keep
+        self.status, self.chunked = "", False
+        self.headers: list[tuple[str, str]] = []
+
+    def start(self, status: str, headers: list[tuple[str, str]], error: Any = None) -> None:
+        """Take note of the status and the headers: WSGI's `start_response`."""
+        self.status, self.headers = status, headers
+
+    def head(self, length: int | None, date: str) -> bytes:
+        """Return the reply's head; `length` is the body's, None if that is not known."""
+        lines = "".join([f"{name}: {value}\r\n" for name, value in self.headers])
+        if lines.count("\n") != len(self.headers):
+            raise ValueError("a header of the reply holds a line break")
+        bodiless = self.status.startswith(("204", "304"))
+        old = self.environ["SERVER_PROTOCOL"] == "HTTP/1.0"
+        if not bodiless and "content-length: " not in lines.lower():
+            if length is not None:
+                lines += f"Content-Length: {length}\r\n"
+            elif old:
+                self.keep = False
+            else:
+                self.chunked = self.environ["REQUEST_METHOD"] != "HEAD"
+                lines += "Transfer-Encoding: chunked\r\n"
+        if not self.keep:
+            lines += "Connection: close\r\n"
+        elif old:
+            lines += "Connection: keep-alive\r\n"
+        return f"HTTP/1.1 {self.status}\r\n{date}{lines}\r\n".encode("latin-1")
+
+
+class Connection(asyncio.Protocol):
+    """A client; what is known of the request that comes in, and what is still to be answered."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.parser = httptools.HttpRequestParser(self)
+        self.active: Exchange | None = None
+        self.queue: deque[Exchange] = deque()
+        self.stream: Stream | None = None
+        self.held: deque[threading.Semaphore] = deque()
+        self.gone = self.last = self.full = self.paused = False
+        self.since = self.moved = server.now
+        self.left = 0
+        self.on_message_begin()
+        self.stage = NOTHING
+
+    # ---- what comes in
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin."""
+        self.transport = transport
+        peer = transport.get_extra_info("peername")
+        self.base = {**self.server.base, "REMOTE_ADDR": peer[0] if isinstance(peer, tuple) else ""}
+        self.server.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came."""
+        self.since = self.server.now
+        if self.last:
+            return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.last = True  # nothing is spoken but HTTP/1.1: the request is answered, what follows is not read
+        except httptools.HttpParserError as error:
+            self._refuse(400, f"this is not HTTP: {error}")
+        if self.stage == BEGUN:
+            self.size += len(data)
+            if self.size > HEAD:
+                self._refuse(431, f"the request's head is longer than {HEAD} bytes")
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self.stage, self.url, self.size, self.begun = BEGUN, b"", 0, self.server.now
+        self.pieces: list[bytes] = []
+        self.environ = self.base.copy() if hasattr(self, "base") else {}
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the address."""
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        key = NAMES.get(name) or _named(name)
+        text = value.decode("latin-1")
+        environ = self.environ
+        if key:
+            environ[key] = f"{environ[key]},{text}" if key in environ else text
+
+    def on_headers_complete(self) -> None:
+        """Know what is asked; what is too long to be waited for is answered while it comes."""
+        parser, environ, url = self.parser, self.environ, self.url
+        path, _, query = url.partition(b"?")
+        if not path.startswith(b"/"):  # the absolute form, as proxies are asked
+            path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
+        if b"%" in path:
+            path = unquote_to_bytes(path)
+        environ["REQUEST_METHOD"] = parser.get_method().decode("latin-1")
+        environ["PATH_INFO"] = path.decode("latin-1")
+        environ["QUERY_STRING"] = query.decode("latin-1")
+        environ["SERVER_PROTOCOL"] = "HTTP/" + parser.get_http_version()
+        self.stage, self.size = BODY, 0
+        length = environ.get("CONTENT_LENGTH", "0")
+        if parser.should_upgrade() and (length != "0" or "HTTP_TRANSFER_ENCODING" in environ):
+            self._refuse(501, "nothing is spoken here but HTTP/1.1: send the request without the header Upgrade")
+        elif len(length) > 9 and int(length) > self.server.most and not self.active:
+            self._stream()  # nobody waits for what will be refused
+        elif "HTTP_EXPECT" in environ and environ["HTTP_EXPECT"].lower() == "100-continue" and not self.active:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, piece: bytes) -> None:
+        """Take a piece of the body."""
+        self.size += len(piece)
+        if self.stream:
+            if not self.stream.feed(piece):
+                self._pause()
+            return
+        self.pieces.append(piece)
+        if self.size > HELD:
+            if self.active:
+                self._pause()
+            else:
+                self._stream()
+
+    def on_message_complete(self) -> None:
+        """Have the request answered, after those before it."""
+        self.stage = NOTHING
+        if self.last:
+            return
+        if self.stream:
+            self.stream.end()
+            self.stream = None
+            return
+        pieces = self.pieces
+        self.environ["wsgi.input"] = io.BytesIO(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        exchange = Exchange(self, self.environ, self.parser.should_keep_alive())
+        if self.active:
+            self.queue.append(exchange)
+            if len(self.queue) >= PIPELINED:
+                self._pause()
+        else:
+            self._next(exchange)
+
+    def _stream(self) -> None:
+        """Have a request answered whose body is still coming."""
+        stream = Stream(lambda: self.server.call(self._resume))
+        for piece in self.pieces:
+            stream.feed(piece)
+        self.pieces = []
+        self.environ["wsgi.input"] = io.BufferedReader(stream, WHOLE)
+        self.stream = stream
+        self._next(Exchange(self, self.environ, self.parser.should_keep_alive()))
+
+    def _next(self, exchange: Exchange) -> None:
+        self.active = exchange
+        self.server.submit(exchange)
+
+    def _pause(self) -> None:
+        if not self.paused and not self.gone:
+            self.paused = True
+            self.transport.pause_reading()
+
+    def _resume(self) -> None:
+        self.since = self.server.now
+        if self.paused and not self.gone:
+            self.paused = False
+            self.transport.resume_reading()
+
+    # ---- what goes out
+
+    def finish(self, exchange: Exchange, body: bytes) -> None:
+        """Send a reply that is whole."""
+        if self.gone:
+            return
+        self._decide(exchange)
+        head = exchange.head(len(body), self.server.date)
+        if exchange.environ["REQUEST_METHOD"] == "HEAD":
+            self.transport.write(head)
+        elif len(body) <= WHOLE:
+            self.transport.write(head + body)
+        else:
+            self.transport.writelines([head, body])
+        self._done(exchange)
+
+    def send(self, exchange: Exchange, reply: Iterable[bytes]) -> None:
+        """Send a reply in pieces, from a thread, no faster than they are fetched; ConnectionError if they are not."""
+        turns = threading.Semaphore(PIECES)
+        self.server.call(self._open, exchange)
+        for piece in reply:
+            if piece and exchange.environ["REQUEST_METHOD"] != "HEAD":
+                if not turns.acquire(timeout=PATIENCE) or self.gone:
+                    raise ConnectionError("the client does not take its reply")
+                self.server.call(self._write, exchange, piece, turns)
+        self.server.call(self._close, exchange)
+
+    def _open(self, exchange: Exchange) -> None:
+        if not self.gone:
+            self._decide(exchange)
+            self.transport.write(exchange.head(None, self.server.date))
+
+    def _write(self, exchange: Exchange, piece: bytes, turns: threading.Semaphore) -> None:
+        if self.gone:
+            turns.release()
+            return
+        self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if exchange.chunked else piece)
+        if self.full:
+            self.held.append(turns)
+        else:
+            turns.release()
+
+    def _close(self, exchange: Exchange) -> None:
+        if not self.gone:
+            if exchange.chunked:
+                self.transport.write(b"0\r\n\r\n")
+            self._done(exchange)
+
+    def _decide(self, exchange: Exchange) -> None:
+        """End the connection with this reply where it has to be."""
+        last = (self.server.closing or self.last) and not self.queue
+        if last or (self.stream and not self.stream.ended):
+            exchange.keep = False
+
+    def _done(self, exchange: Exchange) -> None:
+        self.active, self.since = None, self.server.now
+        if self.stream:
+            self._let_go()
+        elif not exchange.keep:
+            self.last = True
+            self.transport.close()
+        elif self.queue:
+            self._next(self.queue.popleft())
+            self._resume()
+        elif self.paused:
+            self._resume()
+            if self.stage == BODY and self.size > HELD:
+                self._stream()
+
+    def _refuse(self, status: int, detail: str) -> None:
+        """Say what is wrong with what is no request, and end."""
+        self.last = True
+        if self.active or self.gone:
+            return
+        phrase = HTTPStatus(status).phrase
+        told = msgspec.json.encode({"type": "about:blank", "title": phrase, "status": status, "detail": detail})
+        exchange = Exchange(self, {"SERVER_PROTOCOL": "HTTP/1.1", "REQUEST_METHOD": ""}, keep=False)
+        exchange.start(f"{status} {phrase}", [("Content-Type", "application/problem+json")])
+        self.transport.write(exchange.head(len(told), self.server.date) + told)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """End, but read on for a moment: a client that still sends would lose the reply otherwise."""
+        self.last, self.moved = True, self.server.now
+        if self.stream:
+            self.stream.end(torn=True)
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+        self._resume()
+
+    # ---- what happens to it
+
+    def pause_writing(self) -> None:
+        """Hold back: the client does not fetch its reply."""
+        self.full = True
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self.full = False
+        while self.held:
+            self.held.popleft().release()
+
+    def eof_received(self) -> bool:
+        """Answer what was sent whole by a client that sends nothing more."""
+        if self.stage != NOTHING or self.active is None:
+            return False
+        self.last = True
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Tell those who still read or write."""
+        self.gone = True
+        self.server.connections.discard(self)
+        self.queue.clear()
+        if self.stream:
+            self.stream.end(torn=True)
+        self.resume_writing()
+
+    def sweep(self, patience: float = IDLE) -> None:
+        """Give the client up if nothing was heard of it for too long; `patience` is for one that asks nothing."""
+        now = self.server.now
+        left = self.transport.get_write_buffer_size()
+        if left != self.left:
+            self.left, self.moved = left, now
+        if left or self.last:
+            if now - self.moved > (PATIENCE if left else TELL) and not (self.active and not left):
+                self.transport.abort()
+        elif self.stage == BEGUN:
+            if now - self.begun > PATIENCE:
+                self._refuse(408, f"the request's head took longer than {PATIENCE} s")
+        elif self.stage == BODY:
+            if not self.paused and (now - self.since > PATIENCE or self._crawls(now)):
+                self._tired()
+        elif self.active is None and now - self.since >= patience:
+            self.transport.close()
+
+    def _crawls(self, now: float) -> bool:
+        return self.size < (now - self.begun - PATIENCE) * SLOWEST
+
+    def _tired(self) -> None:
+        if self.stream:
+            self.stream.end(torn=True)  # its reader answers
+        else:
+            self._refuse(408, f"the body came too slowly: nothing for {PATIENCE} s, or under {SLOWEST} bytes a second")
+
+
+def _named(name: bytes) -> str:
+    """Return the environ's key of a header; "" for one that could pass for another: WSGI knows no "-" from a "_"."""
+    if b"_" in name:
+        return ""
+    upper = name.decode("latin-1").upper().replace("-", "_")
+    key = upper if upper in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{upper}"
+    if len(NAMES) < NAMES_KEPT:
+        NAMES[name] = key
+    return key
