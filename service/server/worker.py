@@ -27,7 +27,7 @@ log = logging.getLogger("cellar")
 THREADS = 32
 """Requests that are answered beside the event loop at the same time: long ones, and all that Flask answers."""
 AGAIN = 1.0
-"""Seconds before a worker that could not start is replaced."""
+"""Seconds before a worker that broke down is replaced."""
 EVERY = 1.0
 """Seconds between two looks at all connections."""
 LINGER = 1.0
@@ -74,9 +74,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         try:
             super().init_process()
         except Exception:
-            if self.booted:
-                raise
-            log.exception("a worker cannot start")
+            log.exception("a worker broke down")
             time.sleep(AGAIN)
             sys.exit(1)  # gunicorn takes its own code for a failed start as a reason to end the others too
 
