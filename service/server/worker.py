@@ -33,8 +33,12 @@ WAITING_THREADS = 32
 """Requests whose bodies are read, or whose replies are sent, as fast as a client takes part in it."""
 AGAIN = 1.0
 """Seconds before a worker that broke down is replaced."""
+SLICE = 0.001
+"""Seconds for which requests are answered before the sockets are looked at again."""
 EVERY = 1.0
 """Seconds between two looks at all connections."""
+SHARE = 8
+"""Of so many connections of its own one more may be taken at a time."""
 LINGER = 1.0
 """Seconds that a connection without a request has left when the worker ends: the next may be on its way."""
 
@@ -104,7 +108,7 @@ class Worker(base.Worker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until told to end."""
-        self.most = self.wsgi.config.max_table
+        self.most, self.limit = self.wsgi.config.max_table, self.wsgi.config.max_inflight
         name = self.sockets[0].sock.getsockname()
         self.base: dict[str, Any] = {
             "SCRIPT_NAME": "",
@@ -131,8 +135,13 @@ class Worker(base.Worker):  # type: ignore[misc]
 
     # ---- connections
 
-    def _accept(self, listener: socket.socket) -> bool:
-        """Take one connection, so that the other workers get theirs; return whether there was one."""
+    def _accept(self, listener: socket.socket) -> None:
+        """Take connections: one, so that the other workers get theirs, or a share of those that are there."""
+        for _ in range(1 + len(self.connections) // SHARE):
+            if not self._accept_one(listener):
+                return
+
+    def _accept_one(self, listener: socket.socket) -> bool:
         try:
             client, _ = listener.accept()
         except (BlockingIOError, ConnectionError):
@@ -179,7 +188,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         self.closing = True
         for listener in self.sockets:
             self.loop.remove_reader(listener.sock.fileno())
-            while self._accept(listener.sock):
+            while self._accept_one(listener.sock):
                 pass
             listener.close()
         self.loop.call_soon(self._tick)
@@ -187,7 +196,12 @@ class Worker(base.Worker):  # type: ignore[misc]
     # ---- requests
 
     def submit(self, exchange: Exchange) -> None:
-        """Have a request answered: now, but after all that has come at the same time was read."""
+        """Have a request answered: soon, after what came before it; one too many hears so at once."""
+        waiting = self.busy + len(self.ready) + 1
+        exchange.environ[WAITING] = waiting
+        if waiting > self.limit:
+            self._answer_now(exchange)
+            return
         self.ready.append(exchange)
         if not self.scheduled:
             self.scheduled = True
@@ -198,17 +212,21 @@ class Worker(base.Worker):  # type: ignore[misc]
         self.loop.call_soon_threadsafe(function, *args)
 
     def _answer(self) -> None:
-        ready, self.ready, self.scheduled = self.ready, deque(), False
-        waiting = self.busy
-        for exchange in ready:
-            waiting += 1
-            exchange.environ[WAITING] = waiting
+        """Answer requests in their order, but look at the sockets in between."""
+        began, ready = time.perf_counter(), self.ready
+        while ready:
+            exchange = ready.popleft()
             if self.wsgi.is_quick(exchange.environ):
                 self._answer_now(exchange)
             else:
                 self.busy += 1
                 pool = self.pool if type(exchange.environ["wsgi.input"]) is BytesIO else self.slow
                 pool.submit(self._answer_beside, exchange)
+            if time.perf_counter() - began > SLICE:
+                break
+        self.scheduled = bool(ready)
+        if ready:
+            self.loop.call_soon(self._answer)
 
     def _answer_now(self, exchange: Exchange) -> None:
         try:
