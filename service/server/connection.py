@@ -424,9 +424,10 @@ class Connection(asyncio.Protocol):
         if self.stream:
             self.stream.end(torn=True)
         self.resume_writing()
-        del self.parser  # it holds this connection: a circle otherwise
+        self.stream = None  # it, and the parser, hold this connection: circles otherwise
+        del self.parser
 
-    def sweep(self, patience: float = IDLE) -> None:
+    def sweep(self, patience: float) -> None:
         """Give the client up if nothing was heard of it for too long; `patience` is for one that asks nothing."""
         now = self.server.now
         left = self.transport.get_write_buffer_size()

@@ -20,7 +20,7 @@ import uvloop
 from gunicorn.workers import base
 
 from service.calls import WAITING, too_late
-from service.server.connection import Connection, Exchange
+from service.server.connection import IDLE, Connection, Exchange
 from service.web.edge import REFUSED
 
 log = logging.getLogger("cellar")
@@ -165,10 +165,7 @@ class Worker(base.Worker):  # type: ignore[misc]
             self.close()
         self._end_the_late()
         for connection in list(self.connections):
-            if self.closing:
-                connection.sweep(LINGER)
-            else:
-                connection.sweep()
+            connection.sweep(LINGER if self.closing else IDLE)
         if self.closing and not (self.connections or self.tasks):
             self.loop.stop()
 
