@@ -9,7 +9,10 @@ import contextlib
 import gc
 import hashlib
 import http.client
+import io
 import json
+import logging
+import os
 import socket
 import subprocess
 import sys
@@ -49,7 +52,12 @@ class Toy:
         """Tell what was asked."""
         body = environ["wsgi.input"].read()
         told = {name: value for name, value in environ.items() if isinstance(value, str)}
-        told |= {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+        told |= {
+            "waiting": environ["cellar.waiting"],
+            "pid": os.getpid(),
+            "size": len(body),
+            "sha256": hashlib.sha256(body).hexdigest(),
+        }
         start("200 OK", START)
         return [json.dumps(told).encode()]
 
@@ -186,7 +194,6 @@ def replies(told: bytes) -> list[tuple[int, dict[str, str], bytes]]:
 
 def open_bytes(told: bytes) -> Any:
     """Return a file that a reply cannot close before the next one was read."""
-    import io
 
     class Open(io.BufferedReader):
         def close(self) -> None:
@@ -243,6 +250,7 @@ def main() -> None:
         def load(self) -> Any:
             return Toy(settings)
 
+    logging.disable()
     worker.fork_without_losing_signals()
     Server().run()
 
