@@ -8,9 +8,12 @@ fetched.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import io
 import itertools
 import re
+import sys
+import termios
 import threading
 import time
 from collections import deque
@@ -314,7 +317,8 @@ class Connection(asyncio.Protocol):
             if not piece or exchange.bare:
                 continue
             crawls = sent < (time.monotonic() - start - PATIENCE) * SLOWEST
-            if crawls or not turns.acquire(timeout=PATIENCE) or self.active is not exchange:
+            turns.acquire()  # a client that takes nothing is given up, which gives all turns back
+            if crawls or self.active is not exchange:
                 raise ConnectionError("the client does not take its reply")
             sent += len(piece)
             if length is not None and sent > length:
@@ -431,8 +435,9 @@ class Connection(asyncio.Protocol):
         """Give the client up if nothing was heard of it for too long; `patience` is for one that asks nothing."""
         now = self.server.now
         left = self.transport.get_write_buffer_size()
-        if self.written - left != self.fetched:
-            self.fetched, self.moved = self.written - left, now
+        fetched = self.written - left - (_in_the_kernel(self.transport) if left else 0)
+        if fetched != self.fetched:
+            self.fetched, self.moved = fetched, now
         if left or self.last:
             if now - self.moved > (PATIENCE if left else TELL) and not (self.active and not left):
                 self.transport.abort()
@@ -449,6 +454,15 @@ class Connection(asyncio.Protocol):
 
     def _crawls(self, now: float) -> bool:
         return self.size < (now - self.begun - PATIENCE) * SLOWEST
+
+
+def _in_the_kernel(transport: asyncio.Transport) -> int:
+    """Return how many bytes were sent that the client has not taken: megabytes, and what is left moves in leaps."""
+    try:
+        told = fcntl.ioctl(transport.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    return int.from_bytes(told, sys.byteorder)
 
 
 def _named(name: bytes) -> str:
