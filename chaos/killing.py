@@ -6,9 +6,10 @@ import os
 import random
 import re
 import signal
+import socket
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from chaos.clients import Client, asking, told, wait_for_answers
@@ -20,6 +21,7 @@ ANSWERS = 20
 """Requests that are answered before each kill."""
 BACK = 2.0
 """Seconds within which as many workers as before have to serve."""
+ALIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 INODE = re.compile(r"socket:\[(\d+)\]")
 
 
@@ -60,16 +62,19 @@ def _kill_one(
     ports = clients_of(victim, service.port)
     os.kill(victim, signal.SIGKILL)
     start = time.monotonic()
-    while not _all_serve(service, victim):
-        if time.monotonic() > start + 5 * BACK:
-            broken.append("a worker was not replaced")
-            break
-        time.sleep(0.01)
+    with ExitStack() as held:
+        while not _all_serve(service, victim, held):
+            if time.monotonic() > start + 5 * BACK:
+                broken.append("a worker was not replaced")
+                break
     return ports, time.monotonic() - start
 
 
-def _all_serve(service: Service, gone: int) -> bool:
-    """Return whether there are as many workers as there should be, and each has taken a connection."""
+def _all_serve(service: Service, gone: int, held: ExitStack) -> bool:
+    """Return whether each of as many workers as there should be has answered; what asked stays open to be seen."""
+    connection = held.enter_context(socket.create_connection(("127.0.0.1", service.port)))
+    connection.sendall(ALIVE)
+    connection.recv(1 << 16)
     workers = service.workers()
     return len(workers) == WORKERS and gone not in workers and all(clients_of(pid, service.port) for pid in workers)
 

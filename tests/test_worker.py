@@ -110,6 +110,18 @@ def test_an_event_loop_that_hangs_is_replaced():
         assert pid(toy) != before
 
 
+@pytest.mark.parametrize(
+    ("path", "shape"), [("/models/wine/predict", b'"status":504'), ("/v1/models/wine:predict", b'{"error"')]
+)
+def test_lateness_is_told_as_the_protocol_tells_errors(wine_artifacts: Path, tmp_path: Path, path: str, shape: bytes):
+    """What the server ends is told by the real application, in the shape that was asked in, and counted."""
+    with serving(wine_artifacts, tmp_path, log="errors", deadline=0.5) as server:
+        toy = Running(server.process, server.port)
+        told = toy.talk(request(path, BIG)[:-1], end=False)
+        assert told.startswith(b"HTTP/1.1 504 ") and b"CELLAR_DEADLINE" in told and shape in told
+        eventually(lambda: b"DeadlineError" in toy.talk(request("/metrics", method="GET")))
+
+
 # ---- slow clients beside others
 
 

@@ -11,7 +11,6 @@ import asyncio
 import fcntl
 import io
 import itertools
-import re
 import sys
 import termios
 import threading
@@ -25,6 +24,7 @@ from urllib.parse import unquote_to_bytes
 import httptools
 import msgspec
 
+from service.server.exchange import NAMES, Exchange, named
 from service.server.stream import Stream
 
 HEAD = 1 << 16
@@ -46,13 +46,8 @@ TELL = 2
 PIPELINED = 16
 """Requests that a client may send ahead of their answers."""
 
-NAMES = {b"Content-Type": "CONTENT_TYPE", b"Content-Length": "CONTENT_LENGTH"}
-"""What the WSGI environ calls a header, as far as clients have sent it."""
-NAMES_KEPT, NAME_KEPT = 256, 64
 SMALL = 4096
 """Bytes below which the pieces of a body are gathered: each would cost more than it holds."""
-
-LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n")
 
 NOTHING, BEGUN, BODY = range(3)
 """How much of a request has come: nothing, a part of its head, a part of its body."""
@@ -73,47 +68,6 @@ class Server(Protocol):
 
     def call(self, function: Any, *args: Any) -> None:
         """Call a function in the event loop, from whatever thread."""
-
-
-class Exchange:
-    """One request, and how its reply begins."""
-
-    __slots__ = ("bare", "chunked", "connection", "environ", "keep", "opened", "told")
-
-    def __init__(self, connection: Connection, environ: dict[str, Any], keep: bool) -> None:
-        self.connection, self.environ, self.keep = connection, environ, keep
-        self.told, self.bare, self.chunked, self.opened = b"", False, False, False
-
-    def start(self, status: str, headers: list[tuple[str, str]], error: Any = None) -> None:
-        """Take note of the status and the headers: WSGI's `start_response`; ValueError if they would be misread."""
-        told = "".join([f"HTTP/1.1 {status}\r\n", *[f"{name}: {value}\r\n" for name, value in headers]])
-        if told.count("\n") != len(headers) + 1 or told.count("\r") != len(headers) + 1:
-            raise ValueError("a header of the reply holds a line break")
-        self.told = told.encode("latin-1")
-        self.bare = self.environ["REQUEST_METHOD"] == "HEAD" or status.startswith(("204", "304"))
-
-    def head(self, length: int | None, date: bytes) -> bytes:
-        """Return the reply's head; `length` is the body's, None if that is not known."""
-        told, more = self.told, date
-        old = self.environ["SERVER_PROTOCOL"] != "HTTP/1.1"
-        if b"\r\ncontent-length: " not in told.lower() and not told.startswith((b"HTTP/1.1 204", b"HTTP/1.1 304")):
-            if length is not None:
-                more += b"Content-Length: %d\r\n" % length
-            elif old:
-                self.keep = False
-            else:
-                self.chunked = not self.bare
-                more += b"Transfer-Encoding: chunked\r\n"
-        if not self.keep:
-            more += b"Connection: close\r\n"
-        elif old:
-            more += b"Connection: keep-alive\r\n"
-        return told + more + b"\r\n"
-
-    def declared(self) -> int | None:
-        """Return the length of the body that the headers tell."""
-        found = LENGTH.search(self.told.lower())
-        return int(found[1]) if found else None
 
 
 class Connection(asyncio.Protocol):
@@ -171,7 +125,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
-        key = NAMES.get(name) or _named(name)
+        key = NAMES.get(name) or named(name)
         text = value.rstrip().decode("latin-1")
         environ = self.environ
         if key:
@@ -463,14 +417,3 @@ def _in_the_kernel(transport: asyncio.Transport) -> int:
     except OSError:
         return 0
     return int.from_bytes(told, sys.byteorder)
-
-
-def _named(name: bytes) -> str:
-    """Return the environ's key of a header; "" for one that could pass for another: WSGI knows no "-" from a "_"."""
-    if b"_" in name:
-        return ""
-    upper = name.decode("latin-1").upper().replace("-", "_")
-    key = upper if upper in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{upper}"
-    if len(NAMES) < NAMES_KEPT and len(name) <= NAME_KEPT:
-        NAMES[name] = key
-    return key

@@ -20,7 +20,8 @@ import uvloop
 from gunicorn.workers import base
 
 from service.calls import WAITING, too_late
-from service.server.connection import IDLE, Connection, Exchange
+from service.server.connection import IDLE, Connection
+from service.server.exchange import Exchange
 from service.web.edge import REFUSED
 
 log = logging.getLogger("cellar")
@@ -258,7 +259,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         for exchange, came in [*self.whole.requests.items(), *self.coming.requests.items()]:
             if self.now - came > self.deadline:
                 self._tell_too_late(exchange)
-            if self.now - came > STUCK * self.deadline and not self.closing:
+            if self.now - came > STUCK * (self.deadline + EVERY) and not self.closing:
                 log.error("a thread hangs at %s: the worker is replaced", exchange.environ["PATH_INFO"][:200])
                 self.close()
 
