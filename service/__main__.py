@@ -18,6 +18,11 @@ from service.errors import CellarError
 from service.server.worker import Worker, fork_without_losing_signals
 from service.web.figures import FOLDER
 
+HUNG = 30
+"""Seconds without a sign of an event loop after which its worker is replaced: a busy machine may keep it for some."""
+SPARE = 10
+"""Seconds beyond CELLAR_DEADLINE in which a worker that was told to end has to be done."""
+
 
 class Server(BaseApplication):  # type: ignore[misc]
     """Gunicorn with our own kind of worker."""
@@ -34,6 +39,8 @@ class Server(BaseApplication):  # type: ignore[misc]
             "workers": self.options.workers,
             "worker_class": Worker,
             "loglevel": "warning",
+            "timeout": HUNG,
+            "graceful_timeout": int(config.read().deadline) + SPARE,
             "control_socket_disable": True,
         }
         for name, value in settings.items():

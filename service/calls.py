@@ -143,9 +143,7 @@ class Call:
     def check_time(self) -> None:
         """Raise DeadlineError if the request takes longer than CELLAR_DEADLINE."""
         if time.perf_counter() > self.environ[BEGUN] + self.config.deadline:
-            raise DeadlineError(
-                f"the request took longer than {self.config.deadline:g} s (CELLAR_DEADLINE): send fewer rows at once"
-            )
+            raise too_late(self.config.deadline)
 
 
 def decode(body: bytes, decoder: Callable[[bytes], Any] = msgspec.json.decode) -> Any:
@@ -174,6 +172,11 @@ def read_body(environ: dict[str, Any], limit: int) -> bytes:
         return _unpack(packed, encoding, limit)
     except zlib.error as error:
         raise RequestError(f"the body is not {encoding}: {error}") from error
+
+
+def too_late(deadline: float) -> DeadlineError:
+    """Return the error that names how long a request may take."""
+    return DeadlineError(f"the request took longer than {deadline:g} s (CELLAR_DEADLINE): send fewer rows at once")
 
 
 def too_large(limit: int) -> TooLargeError:

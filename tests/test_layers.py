@@ -30,7 +30,7 @@ LAYERS = [
     {"dialects", "web.catalogue", "web.documentation"},
     {"web.edge"},
     {"app"},
-    {"server.stream"},
+    {"server.stream", "server.exchange"},
     {"server.connection"},
     {"server.worker"},
     {"__main__"},

@@ -8,8 +8,13 @@ fetched.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import io
+import itertools
+import sys
+import termios
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -19,10 +24,11 @@ from urllib.parse import unquote_to_bytes
 import httptools
 import msgspec
 
+from service.server.exchange import NAMES, Exchange, named
 from service.server.stream import Stream
 
 HEAD = 1 << 16
-"""Bytes that a request's line and headers may take."""
+"""Bytes that a request's line and headers may take, or what stands around a body's chunks, unless they come at once."""
 HELD = 1 << 21
 """Bytes of a body that are waited for before the rest is read by the thread that answers."""
 WHOLE = 1 << 16
@@ -34,15 +40,14 @@ PATIENCE = 30
 IDLE = 75
 """Seconds that a connection is kept without a request."""
 SLOWEST = 4096
-"""Bytes a second that a body has to reach on average after PATIENCE."""
+"""Bytes a second that a body, or a reply in pieces, has to reach on average after PATIENCE."""
 TELL = 2
 """Seconds for a client to read why its request was not read to the end."""
 PIPELINED = 16
 """Requests that a client may send ahead of their answers."""
 
-NAMES = {b"Content-Type": "CONTENT_TYPE", b"Content-Length": "CONTENT_LENGTH"}
-"""What the WSGI environ calls a header, as far as clients have sent it."""
-NAMES_KEPT = 256
+SMALL = 4096
+"""Bytes below which the pieces of a body are gathered: each would cost more than it holds."""
 
 NOTHING, BEGUN, BODY = range(3)
 """How much of a request has come: nothing, a part of its head, a part of its body."""
@@ -52,7 +57,7 @@ class Server(Protocol):
     """What a connection asks of the worker that it belongs to."""
 
     now: float
-    date: str
+    date: bytes
     closing: bool
     most: int
     base: dict[str, Any]
@@ -65,57 +70,22 @@ class Server(Protocol):
         """Call a function in the event loop, from whatever thread."""
 
 
-class Exchange:
-    """One request, and how its reply begins."""
-
-    __slots__ = ("chunked", "connection", "environ", "headers", "keep", "status")
-
-    def __init__(self, connection: Connection, environ: dict[str, Any], keep: bool) -> None:
-        self.connection, self.environ, self.keep = connection, environ, keep
-        self.status, self.chunked = "", False
-        self.headers: list[tuple[str, str]] = []
-
-    def start(self, status: str, headers: list[tuple[str, str]], error: Any = None) -> None:
-        """Take note of the status and the headers: WSGI's `start_response`."""
-        self.status, self.headers = status, headers
-
-    def head(self, length: int | None, date: str) -> bytes:
-        """Return the reply's head; `length` is the body's, None if that is not known."""
-        lines = "".join([f"{name}: {value}\r\n" for name, value in self.headers])
-        if lines.count("\n") != len(self.headers):
-            raise ValueError("a header of the reply holds a line break")
-        bodiless = self.status.startswith(("204", "304"))
-        old = self.environ["SERVER_PROTOCOL"] == "HTTP/1.0"
-        if not bodiless and "content-length: " not in lines.lower():
-            if length is not None:
-                lines += f"Content-Length: {length}\r\n"
-            elif old:
-                self.keep = False
-            else:
-                self.chunked = self.environ["REQUEST_METHOD"] != "HEAD"
-                lines += "Transfer-Encoding: chunked\r\n"
-        if not self.keep:
-            lines += "Connection: close\r\n"
-        elif old:
-            lines += "Connection: keep-alive\r\n"
-        return f"HTTP/1.1 {self.status}\r\n{date}{lines}\r\n".encode("latin-1")
-
-
 class Connection(asyncio.Protocol):
     """A client; what is known of the request that comes in, and what is still to be answered."""
 
     transport: asyncio.Transport
 
     def __init__(self, server: Server) -> None:
-        self.server = server
+        self.server, self.base = server, server.base
         self.parser = httptools.HttpRequestParser(self)
+        self.exchange: Exchange | None = None
         self.active: Exchange | None = None
         self.queue: deque[Exchange] = deque()
         self.stream: Stream | None = None
         self.held: deque[threading.Semaphore] = deque()
-        self.gone = self.last = self.full = self.paused = False
+        self.gone = self.last = self.heard = self.full = self.paused = False
         self.since = self.moved = server.now
-        self.left = 0
+        self.written = self.fetched = 0
         self.on_message_begin()
         self.stage = NOTHING
 
@@ -125,7 +95,7 @@ class Connection(asyncio.Protocol):
         """Begin."""
         self.transport = transport
         peer = transport.get_extra_info("peername")
-        self.base = {**self.server.base, "REMOTE_ADDR": peer[0] if isinstance(peer, tuple) else ""}
+        self.base = {**self.base, "REMOTE_ADDR": peer[0] if isinstance(peer, tuple) else ""}
         self.server.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -133,22 +103,21 @@ class Connection(asyncio.Protocol):
         self.since = self.server.now
         if self.last:
             return
+        self.around += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self.last = True  # nothing is spoken but HTTP/1.1: the request is answered, what follows is not read
         except httptools.HttpParserError as error:
             self._refuse(400, f"this is not HTTP: {error}")
-        if self.stage == BEGUN:
-            self.size += len(data)
-            if self.size > HEAD:
-                self._refuse(431, f"the request's head is longer than {HEAD} bytes")
+        if self.around > HEAD and self.stage != NOTHING:
+            self._refuse(431, f"the request's head, or what stands around its chunks, is longer than {HEAD} bytes")
 
     def on_message_begin(self) -> None:
         """Begin a request."""
-        self.stage, self.url, self.size, self.begun = BEGUN, b"", 0, self.server.now
-        self.pieces: list[bytes] = []
-        self.environ = self.base.copy() if hasattr(self, "base") else {}
+        self.stage, self.url, self.around, self.begun = BEGUN, b"", 0, self.server.now
+        self.pieces: list[bytes | bytearray] = []
+        self.environ = self.base.copy()
 
     def on_url(self, url: bytes) -> None:
         """Take a piece of the address."""
@@ -156,8 +125,8 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
-        key = NAMES.get(name) or _named(name)
-        text = value.decode("latin-1")
+        key = NAMES.get(name) or named(name)
+        text = value.rstrip().decode("latin-1")
         environ = self.environ
         if key:
             environ[key] = f"{environ[key]},{text}" if key in environ else text
@@ -173,24 +142,53 @@ class Connection(asyncio.Protocol):
         environ["REQUEST_METHOD"] = parser.get_method().decode("latin-1")
         environ["PATH_INFO"] = path.decode("latin-1")
         environ["QUERY_STRING"] = query.decode("latin-1")
-        environ["SERVER_PROTOCOL"] = "HTTP/" + parser.get_http_version()
+        version = parser.get_http_version()
+        environ["SERVER_PROTOCOL"] = "HTTP/" + version
+        self.exchange = Exchange(self, environ, parser.should_keep_alive())
+        self.environ = {}  # what stands behind a body is no header: it is dropped
         self.stage, self.size = BODY, 0
+        if version != "1.1" or "," in environ.get("HTTP_HOST", ",") or "HTTP_TRANSFER_ENCODING" in environ:
+            self._look_closer(version, environ)
         length = environ.get("CONTENT_LENGTH", "0")
+        if self.last:
+            return
         if parser.should_upgrade() and (length != "0" or "HTTP_TRANSFER_ENCODING" in environ):
             self._refuse(501, "nothing is spoken here but HTTP/1.1: send the request without the header Upgrade")
         elif len(length) > 9 and int(length) > self.server.most and not self.active:
             self._stream()  # nobody waits for what will be refused
-        elif "HTTP_EXPECT" in environ and environ["HTTP_EXPECT"].lower() == "100-continue" and not self.active:
+        elif "HTTP_EXPECT" in environ and not self.active:
+            self._invite(environ)
+
+    def _look_closer(self, version: str, environ: dict[str, Any]) -> None:
+        """Refuse what another server on the way may have understood otherwise."""
+        if version not in ("1.1", "1.0"):
+            self._refuse(505, f"nothing is spoken here but HTTP/1.1 and 1.0, not {version}")
+        elif version == "1.1" and "," in environ.get("HTTP_HOST", ","):
+            self._refuse(400, "HTTP/1.1 asks for one header Host: send one")
+        elif environ.get("HTTP_TRANSFER_ENCODING", "chunked").lower() != "chunked":
+            self._refuse(501, "no Transfer-Encoding is spoken here but chunked")
+        elif version == "1.0" and "HTTP_TRANSFER_ENCODING" in environ:
+            self._refuse(400, "HTTP/1.0 knows no Transfer-Encoding: send a Content-Length")
+
+    def _invite(self, environ: dict[str, Any]) -> None:
+        if environ["HTTP_EXPECT"].lower() == "100-continue" and environ["SERVER_PROTOCOL"] == "HTTP/1.1":
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, piece: bytes) -> None:
         """Take a piece of the body."""
+        self.around = 0
         self.size += len(piece)
         if self.stream:
             if not self.stream.feed(piece):
                 self._pause()
             return
-        self.pieces.append(piece)
+        pieces = self.pieces
+        if not pieces or len(piece) >= SMALL:
+            pieces.append(piece)
+        elif type(pieces[-1]) is bytearray:
+            pieces[-1] += piece
+        else:
+            pieces.append(bytearray(piece))
         if self.size > HELD:
             if self.active:
                 self._pause()
@@ -200,15 +198,16 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Have the request answered, after those before it."""
         self.stage = NOTHING
+        exchange, self.exchange = self.exchange, None
         if self.last:
             return
         if self.stream:
             self.stream.end()
             self.stream = None
             return
-        pieces = self.pieces
-        self.environ["wsgi.input"] = io.BytesIO(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        exchange = Exchange(self, self.environ, self.parser.should_keep_alive())
+        assert exchange
+        pieces, self.pieces = self.pieces, []
+        exchange.environ["wsgi.input"] = io.BytesIO(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if self.active:
             self.queue.append(exchange)
             if len(self.queue) >= PIPELINED:
@@ -218,13 +217,14 @@ class Connection(asyncio.Protocol):
 
     def _stream(self) -> None:
         """Have a request answered whose body is still coming."""
+        assert self.exchange
         stream = Stream(lambda: self.server.call(self._resume))
         for piece in self.pieces:
             stream.feed(piece)
         self.pieces = []
-        self.environ["wsgi.input"] = io.BufferedReader(stream, WHOLE)
+        self.exchange.environ["wsgi.input"] = io.BufferedReader(stream, WHOLE)
         self.stream = stream
-        self._next(Exchange(self, self.environ, self.parser.should_keep_alive()))
+        self._next(self.exchange)
 
     def _next(self, exchange: Exchange) -> None:
         self.active = exchange
@@ -244,12 +244,12 @@ class Connection(asyncio.Protocol):
     # ---- what goes out
 
     def finish(self, exchange: Exchange, body: bytes) -> None:
-        """Send a reply that is whole."""
-        if self.gone:
+        """Send a reply that is whole, unless its client is gone or was told that it took too long."""
+        if exchange is not self.active:
             return
         self._decide(exchange)
         head = exchange.head(len(body), self.server.date)
-        if exchange.environ["REQUEST_METHOD"] == "HEAD":
+        if exchange.bare:
             self.transport.write(head)
         elif len(body) <= WHOLE:
             self.transport.write(head + body)
@@ -258,62 +258,82 @@ class Connection(asyncio.Protocol):
         self._done(exchange)
 
     def send(self, exchange: Exchange, reply: Iterable[bytes]) -> None:
-        """Send a reply in pieces, from a thread, no faster than they are fetched; ConnectionError if they are not."""
+        """Send a reply in pieces, from a thread, no faster than they are fetched; ConnectionError if they are not.
+
+        ValueError if the pieces are not as long as the headers say: what follows would be taken for the rest.
+        """
         turns = threading.Semaphore(PIECES)
+        pieces = iter(reply)
+        first = next(pieces, b"")  # some applications begin their reply only now
+        length, sent, start = exchange.declared(), 0, time.monotonic()
         self.server.call(self._open, exchange)
-        for piece in reply:
-            if piece and exchange.environ["REQUEST_METHOD"] != "HEAD":
-                if not turns.acquire(timeout=PATIENCE) or self.gone:
-                    raise ConnectionError("the client does not take its reply")
-                self.server.call(self._write, exchange, piece, turns)
+        for piece in itertools.chain([first], pieces):
+            if not piece or exchange.bare:
+                continue
+            crawls = sent < (time.monotonic() - start - PATIENCE) * SLOWEST
+            turns.acquire()  # a client that takes nothing is given up, which gives all turns back
+            if crawls or self.active is not exchange:
+                raise ConnectionError("the client does not take its reply")
+            sent += len(piece)
+            if length is not None and sent > length:
+                break
+            self.server.call(self._write, exchange, piece, turns)
+        if not exchange.bare and length not in (None, sent):
+            raise ValueError(f"the reply is not of {length} bytes, as its headers say")
         self.server.call(self._close, exchange)
 
+    def break_off(self, exchange: Exchange) -> None:
+        """End the connection in the middle of a reply, so that its client sees that it is not whole."""
+        if exchange is self.active:
+            self.transport.abort()
+
     def _open(self, exchange: Exchange) -> None:
-        if not self.gone:
+        if exchange is self.active:
+            exchange.opened, self.moved = True, self.server.now
             self._decide(exchange)
             self.transport.write(exchange.head(None, self.server.date))
 
     def _write(self, exchange: Exchange, piece: bytes, turns: threading.Semaphore) -> None:
-        if self.gone:
-            turns.release()
-            return
-        self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if exchange.chunked else piece)
-        if self.full:
-            self.held.append(turns)
-        else:
-            turns.release()
+        if exchange is self.active:
+            self.written += len(piece)
+            self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if exchange.chunked else piece)
+            if self.full:
+                self.held.append(turns)
+                return
+        turns.release()
 
     def _close(self, exchange: Exchange) -> None:
-        if not self.gone:
+        if exchange is self.active:
             if exchange.chunked:
                 self.transport.write(b"0\r\n\r\n")
             self._done(exchange)
 
     def _decide(self, exchange: Exchange) -> None:
         """End the connection with this reply where it has to be."""
-        last = (self.server.closing or self.last) and not self.queue
-        if last or (self.stream and not self.stream.ended):
+        if self.stream or ((self.server.closing or self.last) and not self.queue):
             exchange.keep = False
 
     def _done(self, exchange: Exchange) -> None:
         self.active, self.since = None, self.server.now
-        if self.stream:
+        if not exchange.keep:
             self._let_go()
-        elif not exchange.keep:
-            self.last = True
-            self.transport.close()
         elif self.queue:
             self._next(self.queue.popleft())
-            self._resume()
+            if len(self.queue) < PIPELINED and self.size <= HELD:
+                self._resume()
         elif self.paused:
             self._resume()
             if self.stage == BODY and self.size > HELD:
                 self._stream()
 
     def _refuse(self, status: int, detail: str) -> None:
-        """Say what is wrong with what is no request, and end."""
+        """Say what is wrong with what is no request, and end; what was asked before it is answered first."""
+        if self.stream:
+            self.stream.end(torn=True)  # its reader answers
+        if self.last or self.gone:
+            return
         self.last = True
-        if self.active or self.gone:
+        if self.active:
             return
         phrase = HTTPStatus(status).phrase
         told = msgspec.json.encode({"type": "about:blank", "title": phrase, "status": status, "detail": detail})
@@ -327,9 +347,11 @@ class Connection(asyncio.Protocol):
         self.last, self.moved = True, self.server.now
         if self.stream:
             self.stream.end(torn=True)
-        if not self.transport.is_closing():
+        if self.heard:
+            self.transport.close()
+        elif not self.transport.is_closing():
             self.transport.write_eof()
-        self._resume()
+            self._resume()
 
     # ---- what happens to it
 
@@ -345,26 +367,31 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Answer what was sent whole by a client that sends nothing more."""
-        if self.stage != NOTHING or self.active is None:
+        if self.active is None or self.stream:
             return False
-        self.last = True
+        self.last = self.heard = True
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell those who still read or write."""
+        """Tell those who still read or write, and keep nothing of what was asked."""
         self.gone = True
         self.server.connections.discard(self)
+        self.active = self.exchange = None
         self.queue.clear()
+        self.pieces = []
         if self.stream:
             self.stream.end(torn=True)
         self.resume_writing()
+        self.stream = None  # it, and the parser, hold this connection: circles otherwise
+        del self.parser
 
-    def sweep(self, patience: float = IDLE) -> None:
+    def sweep(self, patience: float) -> None:
         """Give the client up if nothing was heard of it for too long; `patience` is for one that asks nothing."""
         now = self.server.now
         left = self.transport.get_write_buffer_size()
-        if left != self.left:
-            self.left, self.moved = left, now
+        fetched = self.written - left - (_in_the_kernel(self.transport) if left else 0)
+        if fetched != self.fetched:
+            self.fetched, self.moved = fetched, now
         if left or self.last:
             if now - self.moved > (PATIENCE if left else TELL) and not (self.active and not left):
                 self.transport.abort()
@@ -373,26 +400,20 @@ class Connection(asyncio.Protocol):
                 self._refuse(408, f"the request's head took longer than {PATIENCE} s")
         elif self.stage == BODY:
             if not self.paused and (now - self.since > PATIENCE or self._crawls(now)):
-                self._tired()
+                self._refuse(
+                    408, f"the body came too slowly: nothing for {PATIENCE} s, or under {SLOWEST} bytes a second"
+                )
         elif self.active is None and now - self.since >= patience:
             self.transport.close()
 
     def _crawls(self, now: float) -> bool:
         return self.size < (now - self.begun - PATIENCE) * SLOWEST
 
-    def _tired(self) -> None:
-        if self.stream:
-            self.stream.end(torn=True)  # its reader answers
-        else:
-            self._refuse(408, f"the body came too slowly: nothing for {PATIENCE} s, or under {SLOWEST} bytes a second")
 
-
-def _named(name: bytes) -> str:
-    """Return the environ's key of a header; "" for one that could pass for another: WSGI knows no "-" from a "_"."""
-    if b"_" in name:
-        return ""
-    upper = name.decode("latin-1").upper().replace("-", "_")
-    key = upper if upper in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{upper}"
-    if len(NAMES) < NAMES_KEPT:
-        NAMES[name] = key
-    return key
+def _in_the_kernel(transport: asyncio.Transport) -> int:
+    """Return how many bytes were sent that the client has not taken: megabytes, and what is left moves in leaps."""
+    try:
+        told = fcntl.ioctl(transport.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    return int.from_bytes(told, sys.byteorder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -19,16 +18,15 @@ class Stream(io.RawIOBase):
 
     def __init__(self, resume: Callable[[], None]) -> None:
         self._resume = resume
-        self._pieces: deque[memoryview] = deque()
-        self._waiting, self._ended, self._torn, self._asked = 0, False, False, True
+        self._held = bytearray()
+        self._ended, self._torn, self._asked = False, False, True
         self._changed = threading.Condition()
 
-    def feed(self, piece: bytes) -> bool:
+    def feed(self, piece: bytes | bytearray) -> bool:
         """Take a piece; return whether there is room for more."""
         with self._changed:
-            self._pieces.append(memoryview(piece))
-            self._waiting += len(piece)
-            self._asked = self._waiting < FULL
+            self._held += piece
+            self._asked = len(self._held) < FULL
             self._changed.notify()
             return self._asked
 
@@ -38,11 +36,6 @@ class Stream(io.RawIOBase):
             self._ended, self._torn = True, torn
             self._changed.notify()
 
-    @property
-    def ended(self) -> bool:
-        """Whether nothing follows."""
-        return self._ended
-
     def readable(self) -> bool:
         """Return True."""
         return True
@@ -50,18 +43,13 @@ class Stream(io.RawIOBase):
     def readinto(self, into: Any) -> int:
         """Read some bytes into a buffer, waiting for the first; RequestError if the sender went away."""
         with self._changed:
-            self._changed.wait_for(lambda: self._pieces or self._ended)
-            if not self._pieces:
-                if self._torn:
-                    raise RequestError("the body ended early: send it again")
-                return 0
-            piece = self._pieces.popleft()
-            count = min(len(into), len(piece))
-            into[:count] = piece[:count]
-            if count < len(piece):
-                self._pieces.appendleft(piece[count:])
-            self._waiting -= count
-            resume = not self._asked and self._waiting < FULL // 2
+            self._changed.wait_for(lambda: self._held or self._ended)
+            if self._torn:
+                raise RequestError("the body ended early: send it again")
+            count = min(len(into), len(self._held))
+            into[:count] = self._held[:count]
+            del self._held[:count]
+            resume = not self._asked and len(self._held) < FULL // 2
             self._asked = self._asked or resume
         if resume:
             self._resume()

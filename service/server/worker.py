@@ -16,21 +16,24 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from email.utils import formatdate
-from io import BytesIO
 from typing import Any
 
 import uvloop
 from gunicorn.workers import base
 
-from service.calls import WAITING
-from service.server.connection import Connection, Exchange
+from service.calls import WAITING, too_late
+from service.server.connection import IDLE, Connection
+from service.server.exchange import Exchange
+from service.web.edge import REFUSED
 
 log = logging.getLogger("cellar")
 
 THREADS = 4
 """Requests that are answered beside the event loop at the same time: long ones, and all that Flask answers."""
-WAITING_THREADS = 32
-"""Requests whose bodies are read, or whose replies are sent, as fast as a client takes part in it."""
+PATIENT = 128
+"""Requests that come, and replies that go, at the same time while a thread waits for the rest, as clients please."""
+START = 300
+"""Seconds until a worker that does not even begin to serve is taken for hung."""
 AGAIN = 1.0
 """Seconds before a worker that broke down is replaced."""
 SLICE = 0.001
@@ -41,6 +44,8 @@ SHARE = 8
 """Of so many connections of its own one more may be taken at a time."""
 LINGER = 1.0
 """Seconds that a connection without a request has left when the worker ends: the next may be on its way."""
+STUCK = 2
+"""Deadlines after which a thread that is still at a request is not waited for: the worker is replaced."""
 
 M_ARENA_MAX = -8
 """Of glibc's malloc.h."""
@@ -72,30 +77,41 @@ def _share_memory() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
+class Crew:
+    """Threads, and the requests that they are given, each with the time at which it came."""
+
+    def __init__(self, threads: int) -> None:
+        self.pool = ThreadPoolExecutor(threads)
+        self.requests: dict[Exchange, float] = {}
+
+
 class Worker(base.Worker):  # type: ignore[misc]
     """Gunicorn forks it, watches its heartbeat and tells it when to end."""
 
     def init_process(self) -> None:
-        """Make the event loop, then the application; what cannot start yet is tried again after a while."""
+        """Make the event loop, then the application, and serve; what cannot start yet is tried again after a while."""
         self.loop = uvloop.new_event_loop()
         asyncio.set_event_loop(self.loop)
-        self.pool, self.slow = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(WAITING_THREADS)
+        self.whole, self.coming = Crew(THREADS), Crew(PATIENT)
+        self.senders = ThreadPoolExecutor(PATIENT)
         self.connections: set[Connection] = set()
         self.ready: deque[Exchange] = deque()
-        self.busy = 0
         self.scheduled = self.closing = False
-        self.until = 0.0
-        self.coming: set[asyncio.Task[Any]] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()
         self._look_at_the_clock()
         _share_memory()
+        os.utime(self.tmp.fileno(), (self.now + START, self.now + START))
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        code = 0
         try:
             super().init_process()
         except Exception:
             log.exception("a worker broke down")
             time.sleep(AGAIN)
-            sys.exit(1)  # gunicorn takes its own code for a failed start as a reason to end the others too
+            code = 1  # gunicorn takes its own code for a failed start as a reason to end the others too
+        # No thread that hangs is waited for, and nothing of the parent's is put away that this is a copy of.
+        os._exit(code)
 
     def init_signals(self) -> None:
         """SIGTERM ends the worker when all is answered, SIGQUIT at once; Ctrl-C is for the parent to hear."""
@@ -108,7 +124,8 @@ class Worker(base.Worker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until told to end."""
-        self.most, self.limit = self.wsgi.config.max_table, self.wsgi.config.max_inflight
+        config = self.wsgi.config
+        self.most, self.limit, self.deadline = config.max_table, config.max_inflight, config.deadline
         name = self.sockets[0].sock.getsockname()
         self.base: dict[str, Any] = {
             "SCRIPT_NAME": "",
@@ -128,10 +145,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         self._tick()
         self.loop.call_soon(signal.pthread_sigmask, signal.SIG_UNBLOCK, TOLD)
         self.loop.run_forever()
-        for pool in (self.pool, self.slow):
-            pool.shutdown(wait=False, cancel_futures=True)
-        for connection in list(self.connections):
-            connection.transport.abort()
+        self.wsgi.metrics.write()
 
     # ---- connections
 
@@ -154,8 +168,8 @@ class Worker(base.Worker):  # type: ignore[misc]
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = self.loop.create_task(self.loop.connect_accepted_socket(lambda: Connection(self), client))
-        self.coming.add(task)
-        task.add_done_callback(self.coming.discard)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         return True
 
     def _listen(self, listener: socket.socket) -> None:
@@ -164,22 +178,19 @@ class Worker(base.Worker):  # type: ignore[misc]
 
     def _look_at_the_clock(self) -> None:
         self.now = time.monotonic()
-        self.date = f"Date: {formatdate(usegmt=True)}\r\n"
+        self.date = f"Date: {formatdate(usegmt=True)}\r\n".encode()
 
     def _tick(self) -> None:
+        self.loop.call_later(EVERY / 20 if self.closing else EVERY, self._tick)
         self._look_at_the_clock()
         self.notify()
         if self.ppid != os.getppid():
             self.close()
+        self._end_the_late()
         for connection in list(self.connections):
-            if self.closing:
-                connection.sweep(LINGER)
-            else:
-                connection.sweep()
-        if self.closing and not (self.connections or self.coming):
+            connection.sweep(LINGER if self.closing else IDLE)
+        if self.closing and not (self.connections or self.tasks):
             self.loop.stop()
-            return
-        self.loop.call_later(EVERY / 20 if self.closing else EVERY, self._tick)
 
     def close(self) -> None:
         """Take what waits to be taken, answer all that was sent, and end."""
@@ -191,15 +202,20 @@ class Worker(base.Worker):  # type: ignore[misc]
             while self._accept_one(listener.sock):
                 pass
             listener.close()
+        self._look_at_the_clock()
+        for connection in self.connections:
+            connection.since = self.now
         self.loop.call_soon(self._tick)
 
     # ---- requests
 
     def submit(self, exchange: Exchange) -> None:
         """Have a request answered: soon, after what came before it; one too many hears so at once."""
-        waiting = self.busy + len(self.ready) + 1
-        exchange.environ[WAITING] = waiting
-        if waiting > self.limit:
+        # Bodies that are still coming wait for their clients, not for this worker.
+        coming = exchange.connection.stream
+        waiting = len(self.coming.requests) if coming else len(self.whole.requests) + len(self.ready)
+        exchange.environ[WAITING] = waiting + 1
+        if waiting >= self.limit:
             self._answer_now(exchange)
             return
         self.ready.append(exchange)
@@ -219,9 +235,9 @@ class Worker(base.Worker):  # type: ignore[misc]
             if self.wsgi.is_quick(exchange.environ):
                 self._answer_now(exchange)
             else:
-                self.busy += 1
-                pool = self.pool if type(exchange.environ["wsgi.input"]) is BytesIO else self.slow
-                pool.submit(self._answer_beside, exchange)
+                crew = self.coming if exchange.connection.stream else self.whole
+                crew.requests[exchange] = self.now
+                crew.pool.submit(self._answer_beside, exchange, crew)
             if time.perf_counter() - began > SLICE:
                 break
         self.scheduled = bool(ready)
@@ -233,44 +249,56 @@ class Worker(base.Worker):  # type: ignore[misc]
             reply = self.wsgi(exchange.environ, exchange.start)
             if type(reply) is list:
                 exchange.connection.finish(exchange, reply[0] if len(reply) == 1 else b"".join(reply))
-                return
-        except Exception:
-            self._fail(exchange)
-            return
-        self.busy += 1
-        self.slow.submit(self._send, exchange, reply)
+            else:
+                self.senders.submit(self._send, exchange, reply)
+        except Exception as error:
+            self._fail(exchange, error)
 
-    def _answer_beside(self, exchange: Exchange) -> None:
+    def _answer_beside(self, exchange: Exchange, crew: Crew) -> None:
         try:
+            if exchange is not exchange.connection.active:
+                return  # its client is gone, or was told that it took too long
             reply = self.wsgi(exchange.environ, exchange.start)
-        except Exception:
-            self.call(self._fail, exchange)
-            self.call(self._less_busy)
-            return
-        if type(reply) is list:
-            self.call(exchange.connection.finish, exchange, b"".join(reply))
-            self.call(self._less_busy)
-        else:
-            self.slow.submit(self._send, exchange, reply)
+            if type(reply) is list:
+                self.call(exchange.connection.finish, exchange, b"".join(reply))
+            else:
+                self.senders.submit(self._send, exchange, reply)
+        except Exception as error:
+            self.call(self._fail, exchange, error)
+        finally:
+            self.call(crew.requests.pop, exchange)
 
     def _send(self, exchange: Exchange, reply: Any) -> None:
         try:
             exchange.connection.send(exchange, reply)
         except ConnectionError:
-            self.call(exchange.connection.transport.abort)
-        except Exception:
-            log.exception("a reply broke off")
-            self.call(exchange.connection.transport.abort)
+            self.call(exchange.connection.break_off, exchange)
+        except Exception as error:
+            self.call(self._fail, exchange, error)
         finally:
             if hasattr(reply, "close"):
                 reply.close()
-            self.call(self._less_busy)
 
-    def _less_busy(self) -> None:
-        self.busy -= 1
+    def _fail(self, exchange: Exchange, error: Exception) -> None:
+        log.error("a request failed outside of the application", exc_info=error)
+        if exchange.opened:
+            exchange.connection.break_off(exchange)
+        else:
+            exchange.start("500 Internal Server Error", [("Content-Type", "text/plain")])
+            exchange.connection.finish(exchange, b"")
 
-    def _fail(self, exchange: Exchange) -> None:
-        log.exception("a request failed outside of the application")
-        exchange.start("500 Internal Server Error", [("Content-Type", "text/plain")])
-        exchange.keep = False
-        exchange.connection.finish(exchange, b"")
+    def _end_the_late(self) -> None:
+        """Tell who waits for longer than the deadline, though the thread cannot be told; replace what hangs."""
+        for exchange, came in [*self.whole.requests.items(), *self.coming.requests.items()]:
+            if self.now - came > self.deadline:
+                self._tell_too_late(exchange)
+            if self.now - came > STUCK * (self.deadline + EVERY) and not self.closing:
+                log.error("a thread hangs at %s: the worker is replaced", exchange.environ["PATH_INFO"][:200])
+                self.close()
+
+    def _tell_too_late(self, exchange: Exchange) -> None:
+        connection = exchange.connection
+        if connection.active is exchange:
+            told = {**exchange.environ, REFUSED: too_late(self.deadline), WAITING: 1}
+            connection.active = Exchange(connection, told, exchange.keep)
+            self._answer_now(connection.active)

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from types import SimpleNamespace
 
 import bare_buffer
 
@@ -13,6 +14,7 @@ class Quick:
     """A WSGI application that is always answered in the event loop."""
 
     config = Config()
+    metrics = SimpleNamespace(write=lambda: None)
     is_quick = staticmethod(lambda environ: True)
     __call__ = staticmethod(bare_buffer.app)
 

@@ -1,0 +1,154 @@
+"""Clients that send and fetch as slowly as they are let: the others must not feel them."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple
+
+from chaos.clients import Client, asking, told
+from chaos.experiment import Experiment, Outcome
+from chaos.serving import House, Service, build, served
+
+SECONDS = 90
+"""How long the slow ones are there: longer than any patience with them."""
+BEAT = 0.5
+"""Seconds between two bytes of one of them."""
+PROMISED = 0.999
+PATIENCE = 10
+"""Seconds that another client waits for its answer."""
+HELD = 1 << 21
+"""Bytes of a body behind which the service begins to read it."""
+BUFFER = 1 << 12
+"""Bytes that a slow reader lets come at once."""
+
+HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+SCRIPT = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
+REPORT = b"GET /models/wine/report HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Kind(NamedTuple):
+    """Slow clients: how many, what they send at once, what byte by byte, and whether they also fetch."""
+
+    count: int
+    first: bytes
+    drip: bytes
+    reads: bool
+
+
+KINDS = (
+    Kind(500, b"POST /predict HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"a", False),
+    Kind(100, HEAD % (HELD - 1) + b"[" * 100_000, b"[", False),
+    Kind(100, HEAD % (HELD * 2) + b"[" * (HELD + 1), b"[", False),
+    Kind(100, SCRIPT, b"", True),
+    Kind(100, REPORT, b"", True),
+)
+
+
+class Slow(threading.Thread):
+    """Keeps up its kind's number of connections; one that the service ends is replaced."""
+
+    def __init__(self, port: int, kind: Kind, count: int) -> None:
+        super().__init__(daemon=True)
+        self.port, self.kind, self.count = port, kind, count
+        self.connections: list[socket.socket] = []
+        self.ended = threading.Event()
+        self.opened = self.dripped = 0
+
+    def run(self) -> None:
+        """Drip until the end."""
+        while not self.ended.is_set():
+            start = time.monotonic()
+            self.connections = [each for each in self.connections if self._goes_on(each)]
+            while len(self.connections) < self.count and not self.ended.is_set():
+                with contextlib.suppress(OSError):
+                    self.connections.append(self._open())
+            self.ended.wait(max(0, start + BEAT - time.monotonic()))
+        for each in self.connections:
+            each.close()
+
+    def _open(self) -> socket.socket:
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        connection.settimeout(PATIENCE)
+        connection.connect(("127.0.0.1", self.port))
+        connection.sendall(self.kind.first)
+        connection.setblocking(False)
+        self.opened += 1
+        return connection
+
+    def _goes_on(self, connection: socket.socket) -> bool:
+        """Send or fetch one byte; return whether the service still goes along."""
+        try:
+            if self.kind.drip:
+                connection.send(self.kind.drip)
+            if self.kind.drip and connection.recv(1, socket.MSG_PEEK):
+                raise ConnectionError  # it is told that it is too slow
+            if not self.kind.drip and not connection.recv(1):
+                raise ConnectionError
+        except BlockingIOError:
+            pass
+        except OSError:
+            connection.close()
+            return False
+        self.dripped += 1
+        return True
+
+
+def run(folder: Path, scale: float, serve: Callable[[House], AbstractContextManager[Service]] = served) -> Outcome:
+    """Serve the slow ones and others at the same time; the others are counted once all slow ones are there."""
+    house = build(folder)
+    with serve(house) as service:
+        slow = [Slow(service.port, kind, max(1, round(kind.count * scale))) for kind in KINDS]
+        for each in slow:
+            each.start()
+        while not all(len(each.connections) == each.count for each in slow):
+            time.sleep(0.05)
+        start, others = time.monotonic(), _others(house, service.port)
+        with asking(others):
+            time.sleep(max(3.0, SECONDS * scale))
+        took, there = time.monotonic() - start, [len(each.connections) for each in slow]
+        memory = max(_resident(pid) for pid in service.workers())
+        for each in slow:
+            each.ended.set()
+        for each in slow:
+            each.join()
+    return _judge(slow, there, others, took, memory)
+
+
+def _others(house: House, port: int) -> list[Client]:
+    kinds = [(house.one, [house.label]), (house.one, [house.label]), (house.many, house.labels)]
+    return [Client(port, sent, wanted, fresh, PATIENCE) for sent, wanted in kinds for fresh in (False, True)]
+
+
+def _judge(slow: list[Slow], there: list[int], others: list[Client], took: float, memory: int) -> Outcome:
+    answered, lost, wrong = told(others)
+    worst = min(_share(client) for client in others)  # who waits asks less often, and would hardly count among all
+    seconds = sorted(each for client in others for each in client.seconds) or [0.0]
+    broken = []
+    if worst < PROMISED:
+        why = [*(each.why for each in lost), *wrong, "refused"][0]
+        broken.append(f"requests of others were not answered: {worst:.2%} of one client were ({why})")
+    return Outcome(
+        f"slow heads, short bodies, long bodies, readers of a script and of a long page: {there} at once, "
+        f"{[each.opened for each in slow]} in all, {sum(each.dripped for each in slow)} bytes dripped in {took:.0f} s",
+        f"{answered} requests of others answered, of each client {worst:.2%} or more, 99 % within "
+        f"{seconds[len(seconds) * 99 // 100] * 1000:.0f} ms; the largest worker takes {memory >> 20} MB",
+        broken,
+    )
+
+
+def _share(client: Client) -> float:
+    return client.answered / max(client.answered + client.refused + len(client.lost) + len(client.wrong), 1)
+
+
+def _resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+
+
+EXPERIMENTS = (Experiment(11, "slow heads, slow bodies and slow readers", run),)

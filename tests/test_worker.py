@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import os
+import resource
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import serving
+from toy import Running, children, everything, replies, reply, request, running
+
+from service.server.connection import HELD
+
+BIG = b"x" * (HELD + 10_000)
+
+
+@pytest.fixture
+def toy() -> Iterator[Running]:
+    """The toy on one worker."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def hurried() -> Iterator[Running]:
+    """The toy on one worker whose requests have a second."""
+    with running(deadline=1, EVERY=0.1) as server:
+        yield server
+
+
+def eventually(held: Callable[[], Any]) -> Any:
+    """Wait until something holds, and return it."""
+    give_up = time.monotonic() + 20
+    while not (found := held()):
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+    return found
+
+
+def pid(toy: Running) -> int:
+    """Return the id of the process that answers."""
+    found: int = toy.ask("/quick/echo")["pid"]
+    return found
+
+
+# ---- requests that take too long
+
+
+def test_a_late_request_is_told_though_its_thread_goes_on(hurried: Running):
+    """It gets 504, its connection goes on, what the thread brings later is dropped, and the worker stays."""
+    before = pid(hurried)
+    last = request(head="Connection: close\r\n")
+    told = replies(hurried.talk(request("/sleep?ms=1500") + request("/sleep?ms=700") + last, end=False))
+    assert [status for status, _, _ in told] == [504, 200, 200]
+    assert b"took longer than 1 s (CELLAR_DEADLINE)" in told[0][2]
+    assert pid(hurried) == before
+
+
+def test_a_body_that_is_late_is_told(hurried: Running):
+    """A thread that waits for the rest of a body is let go when the request's time is over."""
+    with hurried.connect() as client:
+        client.sendall(request("/echo", BIG)[:-1])
+        found, _ = reply(client)
+        assert (found.status, found.headers["Connection"]) == (504, "close")
+        assert everything(client) == b""
+    eventually(lambda: hurried.ask("/quick/alive")["Stream"] == 0)
+
+
+def test_who_waited_too_long_for_a_thread_is_told_and_not_computed(hurried: Running):
+    """Of more requests than threads, those that got none in time are answered all the same."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(hurried.connect()) for _ in range(50)]
+        for client in clients:
+            client.sendall(request("/sleep?ms=1200"))
+        assert {reply(client)[0].status for client in clients} == {504}
+
+
+def test_a_worker_whose_thread_hangs_is_replaced_in_order(hurried: Running):
+    """When a thread does not come back, another process takes over; nobody else's request is lost."""
+    before, lost = pid(hurried), []
+    with hurried.connect() as client:
+        client.sendall(request("/sleep?ms=60000"))
+
+        def replaced() -> bool:
+            try:
+                return pid(hurried) != before
+            except (OSError, ValueError) as error:
+                lost.append(error)
+                return True
+
+        eventually(replaced)
+        assert reply(client)[0].status == 504
+    assert lost == []
+    eventually(lambda: before not in hurried.workers())
+
+
+def test_an_event_loop_that_hangs_is_replaced():
+    """Without a heartbeat the worker is killed and replaced."""
+    with running(timeout=1) as toy, toy.connect() as client:
+        before = pid(toy)
+        client.sendall(request("/quick/sleep?ms=60000"))
+        eventually(lambda: toy.workers() and toy.workers() != [before])
+        assert everything(client) == b""
+        assert pid(toy) != before
+
+
+@pytest.mark.parametrize(
+    ("path", "shape"), [("/models/wine/predict", b'"status":504'), ("/v1/models/wine:predict", b'{"error"')]
+)
+def test_lateness_is_told_as_the_protocol_tells_errors(wine_artifacts: Path, tmp_path: Path, path: str, shape: bytes):
+    """What the server ends is told by the real application, in the shape that was asked in, and counted."""
+    with serving(wine_artifacts, tmp_path, log="errors", deadline=0.5) as server:
+        toy = Running(server.process, server.port)
+        told = toy.talk(request(path, BIG)[:-1], end=False)
+        assert told.startswith(b"HTTP/1.1 504 ") and b"CELLAR_DEADLINE" in told and shape in told
+        eventually(lambda: b"DeadlineError" in toy.talk(request("/metrics", method="GET")))
+
+
+# ---- slow clients beside others
+
+
+def test_slow_bodies_and_slow_readers_take_nothing_from_others(toy: Running):
+    """Of a hundred each the others feel nothing: they have threads, and do not count as too many."""
+    with ExitStack() as stack:
+        for asked in (request("/echo", BIG)[:-1], request("/pieces?count=100&size=1000000")):
+            for _ in range(100):
+                stack.enter_context(toy.connect()).sendall(asked)
+        eventually(lambda: {toy.ask(path)["waiting"] for path in ("/quick/echo", "/echo")} == {1})
+
+
+# ---- the end
+
+
+def test_sigterm_answers_all_that_was_sent(toy: Running):
+    """What was being answered, what waits to be read, what is still coming: all are answered, and told of the end."""
+    with ExitStack() as stack:
+        computing, idle, coming, pipelined = (stack.enter_context(toy.connect()) for _ in range(4))
+        idle.sendall(request())
+        reply(idle)
+        computing.sendall(request("/sleep?ms=1000"))
+        pipelined.sendall(request("/sleep?ms=500") * 2)
+        coming.sendall(request(body=b"abc")[:-1])
+        time.sleep(0.2)
+        toy.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        idle.sendall(request())
+        coming.sendall(b"c")
+        for client in (computing, idle, coming):
+            found, _ = reply(client)
+            assert (found.status, found.headers["Connection"]) == (200, "close")
+        assert [status for status, _, _ in replies(everything(pipelined))] == [200, 200]
+        assert toy.process.wait(20) == 0
+
+
+def test_sigterm_takes_what_waits_to_be_taken(toy: Running):
+    """Connections that nobody has taken yet when the end comes are answered."""
+    with ExitStack() as stack:
+        toy.talk(request())
+        (worker,) = toy.workers()
+        os.kill(worker, signal.SIGSTOP)
+        clients = [stack.enter_context(toy.connect()) for _ in range(50)]
+        for client in clients:
+            client.sendall(request())
+        toy.process.send_signal(signal.SIGTERM)
+        os.kill(worker, signal.SIGCONT)
+        assert {reply(client)[0].status for client in clients} == {200}
+
+
+def test_a_thread_that_hangs_does_not_keep_the_worker(hurried: Running):
+    """After SIGTERM a thread without end costs its client a 504, and the end comes when all are told."""
+    with hurried.connect() as client:
+        client.sendall(request("/sleep?ms=60000"))
+        time.sleep(0.2)
+        hurried.process.send_signal(signal.SIGTERM)
+        assert reply(client)[0].status == 504
+    assert hurried.process.wait(10) == 0
+
+
+def test_a_worker_that_is_killed_or_whose_parent_is_gone(toy: Running):
+    """A killed worker is replaced; workers without a parent end, and answer before what they were asked."""
+    before = pid(toy)
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: toy.workers() and toy.workers() != [before])
+    after = pid(toy)
+    with toy.connect() as client:
+        client.sendall(request("/sleep?ms=1500"))
+        time.sleep(0.1)
+        toy.process.kill()
+        assert reply(client)[0].status == 200
+    eventually(lambda: not Path(f"/proc/{after}").exists())
+
+
+def test_sighup_replaces_the_workers_and_loses_nothing(wine_artifacts: Path, tmp_path: Path):
+    """New processes take over, what was counted is still counted, and the old ones end."""
+    with serving(wine_artifacts, tmp_path, log="errors") as server:
+        toy, before = Running(server.process, server.port), children(server.process.pid)
+        for _ in range(2):
+            assert b" 404 " in toy.talk(request("/nowhere"))
+        server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: not set(before) & set(toy.workers()) and len(toy.workers()) == 2)
+        told = toy.talk(request("/metrics", method="GET", head="Connection: close\r\n"), end=False)
+        assert b'status="404"' in told and b"} 2" in told
+
+
+def test_no_descriptor_is_left_for_a_while(toy: Running):
+    """Who comes while there is no descriptor for a connection waits, and is answered later."""
+    (worker,) = toy.workers()
+    _, most = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (1, most))
+    with toy.connect() as client:
+        client.sendall(request())
+        assert select.select([client], [], [], 0.3)[0] == []
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (most, most))
+        assert reply(client)[0].status == 200
+
+
+def test_a_listener_is_not_blocked_by_who_never_asks(toy: Running):
+    """Hundreds of connections without a request are no obstacle to the next."""
+    with ExitStack() as stack:
+        for _ in range(500):
+            stack.enter_context(socket.create_connection(("127.0.0.1", toy.port)))
+        assert toy.ask("/quick/echo")["size"] == 0
