@@ -131,6 +131,28 @@ def test_unreadable_lines_of_the_history_are_passed_over(registry: Registry):
     assert [event.version for event in registry.history("wine")] == [1, 2]
 
 
+def test_a_promotion_cut_off_from_its_history_is_told_and_recorded(registry: Registry):
+    """The pointer tells of a promotion that a crash kept out of the history; the next promotion records it."""
+    path = registry.home("wine") / "history.jsonl"
+    before = path.read_bytes()
+    registry.promote("wine", 2, "cut off")
+    path.write_bytes(before + b'{"at": "to')
+    assert [event.version for event in registry.history("wine")] == [1, 2]
+    registry.promote("wine", 9, "next")
+    assert [event.reason for event in registry.history("wine")][1:] == ["cut off", "next"]
+    assert len(path.read_bytes().splitlines()) == 4
+
+
+def test_a_history_that_cannot_be_written_refuses_the_next_promotion(registry: Registry):
+    """One promotion is kept by the pointer; a second one would push it out, and is refused."""
+    path = registry.home("wine") / "history.jsonl"
+    path.rename(path.with_suffix(".kept"))
+    path.mkdir()
+    with pytest.raises(IsADirectoryError):
+        registry.promote("wine", 2, "no history")
+    assert registry.champion("wine") == 1
+
+
 def test_history_is_only_appended_to(registry: Registry):
     """What stands in the history stays there byte for byte."""
     path = registry.home("wine") / "history.jsonl"
