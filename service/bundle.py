@@ -11,6 +11,8 @@ import os
 import re
 import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
@@ -243,8 +245,7 @@ def write_candidate(artifacts: Path, manifest: Manifest, golden: Golden, model: 
     content[SUMS] = _sums_text({name: sha256(data) for name, data in content.items()})
     home = artifacts / model_name(manifest.model)
     make_folder(home)
-    with locked(home):
-        remove_leftovers(home)
+    with writing(home):
         place = home / str(max(versions(home), default=0) + 1)
         write_folder(place, content)
     return place
@@ -254,7 +255,7 @@ def publish(folder: Path, metrics: Metrics) -> None:
     """Add `metrics` to the candidate in `folder`; the last write, of its sums, is what makes it servable."""
     data = _pretty(metrics)
     _parse(data, Metrics, folder / METRICS)
-    with locked(folder.parent):
+    with writing(folder.parent):
         sums = read_sums(folder)
         if METRICS in sums:
             raise BundleError(f"{told(folder, 2)} is published already: train again for a new version")
@@ -262,11 +263,18 @@ def publish(folder: Path, metrics: Metrics) -> None:
         replace_file(folder / SUMS, _sums_text({**sums, METRICS: sha256(data)}))
 
 
-def remove_leftovers(home: Path) -> list[Path]:
-    """Remove what writers that died left in a model's folder and its versions; return what was removed.
+@contextmanager
+def writing(home: Path) -> Iterator[None]:
+    """Keep other writers out of a model's folder and its versions, and remove what those that died left there."""
+    with locked(home):
+        remove_leftovers(home)
+        yield
 
-    Who calls it holds the folder's lock. So does whoever writes there, under names that begin with a dot and have a
-    dash: while the lock is held, what bears such a name is nobody's.
+
+def remove_leftovers(home: Path) -> list[Path]:
+    """Remove what is half-written in a model's folder and its versions, and return it; the caller holds the lock.
+
+    Whoever writes there holds it too, and writes under names that begin with a dot and have a dash.
     """
     places = [home, *(home / str(version) for version in versions(home))]
     found = [path for place in places for path in sorted(place.glob(".*-*"))]

@@ -13,7 +13,7 @@ import msgspec
 
 from service import bundle
 from service.errors import NotFoundError, PromotionError
-from service.files import locked, replace_file, sync_folder
+from service.files import replace_file, sync_folder
 
 CHAMPION, HISTORY = "champion", "history.jsonl"
 PROMOTE, ROLLBACK = "promote", "rollback"
@@ -89,11 +89,10 @@ class Registry:
             known = ", ".join(map(str, self.versions(model))) or "none"
             raise PromotionError(f"{model} has no published version {version} (published: {known})")
         home = self.home(model)
-        with locked(home):
+        with bundle.writing(home):
             previous = self.champion(model)
             if over not in (ANY, previous):
                 raise PromotionError(f"{model} has another champion by now, version {previous}: compare with that one")
-            bundle.remove_leftovers(home)
             _record(home)
             at = datetime.now(UTC).isoformat(timespec="microseconds")
             event = Event(at, action, version, previous, by=_who(), reason=reason)
