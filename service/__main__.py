@@ -41,7 +41,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Any:
         """Return the application, in a worker."""
-        app = create_app().wsgi_app
+        app = create_app(served=True).wsgi_app
         gc.collect()
         gc.freeze()  # what lives as long as the process need not be looked at again and again
         return app

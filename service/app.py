@@ -17,6 +17,7 @@ from service.dialects import kserve, mlflow, native, oip, vetiver
 from service.errors import CellarError, OverloadError, UnauthorizedError
 from service.live import Live
 from service.registry import Registry
+from service.trial import trial
 from service.web.catalogue import catalogue
 from service.web.documentation import documentation
 from service.web.edge import REFUSED, Dialect, Edge
@@ -47,12 +48,17 @@ class Number(IntegerConverter):
     regex = "[0-9]{1,18}"
 
 
-def create_app(config: Mapping[str, Any] | None = None) -> Flask:
-    """Return the application; `config` overrides the `CELLAR_*` variables, which override the defaults."""
+def create_app(config: Mapping[str, Any] | None = None, served: bool = False) -> Flask:
+    """Return the application; `config` overrides the `CELLAR_*` variables, which override the defaults.
+
+    Where it is `served`, each version is tried in a process of its own first, and promotions are looked for.
+    """
     app = Flask(__name__, template_folder="web/templates", static_folder="web/static")
     app.url_map.converters |= {"default": Name, "int": Number}
     given = app.config["CELLAR"] = settings.read(config)
-    live = app.extensions["live"] = Live(Registry(given.artifacts))
+    registry = Registry(given.artifacts)
+    live = Live(registry, lambda folders: trial(folders, given.max_memory)) if served else Live(registry)
+    app.extensions["live"] = live
     live.load()
     metrics = Metrics(live)
     app.before_request(_begin)
@@ -68,6 +74,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
     app.wsgi_app = Edge(app.wsgi_app, DIALECTS, live, given, metrics)  # type: ignore[method-assign]
+    if served:
+        live.watch(given.poll)
     return app
 
 
@@ -149,7 +157,7 @@ def __getattr__(name: str) -> Flask:
     """Make `app` when a server first asks for it, so that importing this module loads no model."""
     if name != "app":
         raise AttributeError(name)
-    globals()["app"] = create_app()
+    globals()["app"] = create_app(served=True)
     gc.collect()
     gc.freeze()  # what lives as long as the process need not be looked at again and again
     made: Flask = globals()["app"]

@@ -29,6 +29,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_table: int = 4 * 1024 * 1024 * 1024
     max_inflight: int = 64
     deadline: float = 60.0
+    poll: float = 1.0
+    max_memory: int = 2 * 1024 * 1024 * 1024
     read_token: str = ""
     log: Literal["requests", "values", "errors"] = "requests"
 

@@ -81,9 +81,8 @@ def _session(source: Bundle) -> Any:
     try:
         return runtime.session(source.model)
     except Exception as error:  # onnxruntime raises a dozen classes of its own that share no other base
-        raise BundleError(
-            f"{bundle.told(source.folder / bundle.MODEL)} cannot be loaded: {str(error)[:200]}"
-        ) from error
+        why = str(error)[:200] or type(error).__name__
+        raise BundleError(f"{bundle.told(source.folder / bundle.MODEL)} cannot be loaded: {why}") from error
 
 
 def _replay(model: Model) -> None:

@@ -17,7 +17,7 @@ LAYERS = [
     {"rows.inputs"},
     {"rows.json_rows"},
     {"model"},
-    {"live", "explanation", "openapi.schemas"},
+    {"trial", "live", "explanation", "openapi.schemas"},
     {"calls"},
     {"include", "web.current", "web.figures", "web.replies"},
     {"web.exposition"},

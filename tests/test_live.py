@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
-from collections.abc import Callable
+import time
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from flask.testing import FlaskClient
 
 from service import bundle
 from service.app import create_app
-from service.errors import NoModelError, NotFoundError
+from service.errors import BundleError, NoModelError, NotFoundError
 from service.live import KEPT, Live
 from service.registry import Registry
+from tests.conftest import serving
 
 
 @pytest.fixture
@@ -150,3 +155,125 @@ def test_every_version_can_be_asked_for(registry: Registry):
     for _ in range(2):
         assert [live.get("wine", number).version for number in numbers] == list(numbers)
     assert live.get("wine", numbers[-1]) is live.get("wine", numbers[-1])
+
+
+def published(registry: Registry, number: int) -> int:
+    """Copy version 1 of `wine` as another and return its number."""
+    shutil.copytree(registry.place("wine", 1), registry.place("wine", number))
+    return number
+
+
+def test_a_promotion_is_noticed(registry: Registry):
+    """The next look swaps the version; whoever holds the old one keeps it, and the new one was not there before."""
+    live = Live(registry)
+    live.load()
+    before, all_before = live.get("wine"), live.champions
+    registry.promote("wine", published(registry, 3), "third")
+    assert live.get("wine") is before
+    live.look()
+    assert live.get("wine").version == 3
+    assert all_before == {"wine": before}
+    assert live.reloads == {("wine", "loaded"): 2}
+    live.look()
+    assert live.reloads == {("wine", "loaded"): 2}
+
+
+def test_the_old_version_is_dropped(registry: Registry):
+    """Once nobody holds it any more, nothing does."""
+    live = Live(registry)
+    live.load()
+    gone = weakref.ref(live.get("wine"))
+    registry.promote("wine", 1, "back")
+    live.look()
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_model_that_comes_later_is_served(registry: Registry, houses_artifacts: Path, tmp_path: Path):
+    """A service that started without a model answers for it once it is promoted, by the short way too."""
+    app = create_app({"artifacts": registry.folder, "reports": tmp_path})
+    client, live = app.test_client(), app.extensions["live"]
+    assert ask(client, "/models/houses/predict").status_code == 404
+    shutil.copytree(houses_artifacts / "houses", registry.folder / "houses")
+    live.look()
+    assert ask(client, "/models/houses/predict").json["version"] == 1
+    assert "/models/houses/predict" in app.wsgi_app.lane
+
+
+def test_a_bad_promotion_leaves_what_is_served(
+    registry: Registry, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    """It is refused with one line in the log, tried again ever more rarely, and served once it is mended."""
+    live = Live(registry)
+    live.load()
+    damage(registry, published(registry, 3))
+    registry.promote("wine", 3, "third")
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    tried = []
+    for second in range(40):
+        now[0] = float(second)
+        refused = live.reloads["wine", "refused"]
+        live.look()
+        tried += [second] * (live.reloads["wine", "refused"] - refused)
+    assert tried == [0, 1, 3, 7, 15, 31]
+    assert live.get("wine").version == 2
+    told = live.refused["wine"]
+    assert told.startswith("version 3 was refused: wine/3/model.onnx is damaged: sha256 is ")
+    assert told.endswith("; version 2 is served instead")
+    assert len([record for record in caplog.records if "was refused" in record.message]) == 1
+    damage(registry, 3)
+    now[0] = 100.0
+    live.look()
+    assert (live.get("wine").version, live.refused) == (3, {})
+
+
+def test_a_version_that_fails_its_trial_is_never_loaded(registry: Registry, monkeypatch: pytest.MonkeyPatch):
+    """What another process could not load is not loaded here; what it could is not tried there a second time."""
+    tried: list[Path] = []
+
+    def trial(folders: Sequence[Path]) -> dict[Path, str]:
+        tried.extend(folders)
+        return {folder: "it crashes" if folder.name == "3" else "" for folder in folders}
+
+    live = Live(registry, trial)
+    live.load()
+    registry.promote("wine", published(registry, 3), "third")
+    monkeypatch.setattr("service.live.load", lambda folder: pytest.fail(f"{folder} was loaded"))
+    live.look()
+    assert live.refused == {"wine": "version 3 was refused: it crashes; version 2 is served instead"}
+    with pytest.raises(BundleError, match="it crashes"):
+        live.get("wine", 3)
+    monkeypatch.undo()
+    for version in (1, 2, 1, 2):
+        registry.promote("wine", version, "again")
+        live.look()
+        assert live.get("wine").version == version
+    assert [folder.name for folder in tried] == ["2", "3", "1"]
+
+
+def test_a_lost_pointer_leaves_what_is_served(registry: Registry):
+    """Where the champion file, or the whole model, is gone, the version that was loaded answers on."""
+    live = Live(registry)
+    live.load()
+    (registry.home("wine") / "champion").unlink()
+    live.look()
+    assert live.get("wine").version == 2
+    shutil.rmtree(registry.home("wine"))
+    live.look()
+    assert live.get("wine").version == 2
+
+
+@pytest.mark.slow
+def test_the_server_follows_promotions(registry: Registry, tmp_path: Path):
+    """The real server notices within its poll, in both workers, without a request that fails."""
+    with serving(registry.folder, tmp_path, poll=0.1) as server:
+        address = f"http://{server.host}:{server.port}"
+        for version in (1, 2, 1):
+            registry.promote("wine", version, "to and fro")
+            give_up, same = time.monotonic() + 20, 0
+            while same < 20 and time.monotonic() < give_up:
+                reply = requests.post(f"{address}/predict", json={"instances": []}, timeout=20)
+                assert reply.status_code == 200
+                same = same + 1 if reply.json()["version"] == version else 0
+            assert same == 20

@@ -76,16 +76,22 @@ class Edge:
 
     def __init__(self, inner: Any, dialects: Iterable[Dialect], live: Live, config: Config, metrics: Metrics) -> None:
         self.inner, self.live, self.config, self.metrics = inner, live, config, metrics
-        self.lane = {
-            rule.replace("<name>", name): (dialect, name)
-            for dialect in dialects
-            for rule in dialect.PREDICT
-            for name in (live.champions if "<name>" in rule else [config.default_model])
-            if "<int:" not in rule
-        }
+        self.dialects = list(dialects)
+        self.find_lane()
+        live.on_new_model = self.find_lane
         self.running: set[int] = set()
         metrics.inflight = lambda: len(self.running)
         self.token = config.read_token.encode()
+
+    def find_lane(self) -> None:
+        """Know by heart where each model is asked for predictions."""
+        self.lane = {
+            rule.replace("<name>", name): (dialect, name)
+            for dialect in self.dialects
+            for rule in dialect.PREDICT
+            for name in (self.live.champions if "<name>" in rule else [self.config.default_model])
+            if "<int:" not in rule
+        }
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Reply:
         """Answer one request."""

@@ -81,13 +81,12 @@ class Metrics:
                 self.write()
 
     def _now(self) -> Figures:
-        outcomes = [(name, "loaded", 1) for name in list(self.live.champions)]
         return Figures(
             requests=list(self._series.values()),
             rows=[(model, str(version), rows) for (model, version), rows in list(self._rows.items())],
             errors=dict(self._errors),
-            reloads=[*outcomes, *((name, "refused", 1) for name in list(self.live.refused))],
-            versions={name: model.version for name, model in list(self.live.champions.items())},
+            reloads=[(name, outcome, count) for (name, outcome), count in list(self.live.reloads.items())],
+            versions={name: model.version for name, model in self.live.champions.items()},
             inflight=self.inflight(),
         )
 

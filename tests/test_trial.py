@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from service import bundle
+from service.trial import trial
+
+MEMORY = 1 << 30
+
+PATCH = """
+import os, signal, time
+import onnxruntime
+load = onnxruntime.InferenceSession
+def session(model, *given, **named):
+    if os.environ["SPOILT"] in model.decode("latin-1"):
+        {deed}
+    return load(model, *given, **named)
+onnxruntime.InferenceSession = session
+"""
+
+
+@pytest.fixture
+def spoil(tmp_path, monkeypatch):
+    """The function that has the processes of the trial do something bad at a model that holds a word."""
+
+    def spoil(word: str, deed: str) -> None:
+        place = tmp_path / "spoilt"
+        place.mkdir()
+        (place / "sitecustomize.py").write_text(PATCH.format(deed=deed))
+        monkeypatch.setenv("PYTHONPATH", str(place))
+        monkeypatch.setenv("SPOILT", word)
+
+    return spoil
+
+
+def test_sound_and_damaged_bundles(artifacts: Path, houses_artifacts: Path):
+    """Each bundle is told of: a sound one by nothing, a damaged one by what is wrong, and so are those after it."""
+    wine, houses = artifacts / "wine" / "1", houses_artifacts / "houses" / "1"
+    damaged = shutil.copytree(wine, artifacts / "wine" / "2")
+    (damaged / bundle.MODEL).write_bytes(b"x")
+    missing = artifacts / "wine" / "3"
+    found = trial([wine, damaged, missing, houses], MEMORY)
+    assert list(found) == [wine, damaged, missing, houses]
+    assert found[wine] == found[houses] == ""
+    assert found[damaged].startswith("wine/2/model.onnx is damaged")
+    assert found[missing].startswith("wine/3/SHA256SUMS cannot be read")
+
+
+def test_a_crash_is_told_and_the_others_are_tried(artifacts: Path, houses_artifacts: Path, spoil):
+    """A model that ends the process that loads it is refused, by the signal's name; those around it are loaded."""
+    spoil("OneHotEncoder", "os.kill(os.getpid(), signal.SIGSEGV)")
+    wine, houses = artifacts / "wine" / "1", houses_artifacts / "houses" / "1"
+    found = trial([wine, houses, shutil.copytree(wine, artifacts / "wine" / "2")], MEMORY)
+    assert list(found.values()) == ["", "the process that loads it ends with SIGSEGV", ""]
+
+
+def test_a_model_that_never_loads_is_given_up(artifacts: Path, spoil):
+    """After the seconds that it may take, the process is ended."""
+    spoil("", "time.sleep(600)")
+    assert trial([artifacts / "wine" / "1"], MEMORY, 2) == {
+        artifacts / "wine" / "1": "it was not loaded within 2 s",
+    }
+
+
+def test_a_model_that_takes_too_much_memory(artifacts: Path, spoil):
+    """Memory beyond the limit is refused to the process, and the setting that allows more is named."""
+    spoil("", "bytearray(1 << 29)")
+    folder = artifacts / "wine" / "1"
+    told = trial([folder], 100_000_000)[folder]
+    assert told.startswith("wine/1") and "100 MB" in told and "(CELLAR_MAX_MEMORY)" in told
+    assert trial([folder], MEMORY) == {folder: ""}
