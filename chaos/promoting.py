@@ -29,9 +29,10 @@ def run(folder: Path, scale: float) -> Outcome:
     told = _contend(registry, rounds)
     winners = [[version for version, won in each if won] for each in zip(*told, strict=True)]
     losses = sum(not won for each in told for _, won in each)
+    alone, lines = sum(len(each) == 1 for each in winners), len(registry.history(MODEL))
     return Outcome(
-        f"{PROMOTERS} processes, {rounds} rounds: {losses} of {PROMOTERS * rounds} found another champion than just before",
-        f"{sum(len(each) == 1 for each in winners)} rounds with one winner, {len(registry.history(MODEL))} lines of history",
+        f"{PROMOTERS} processes, {rounds} rounds: {losses} of {PROMOTERS * rounds} came too late",
+        f"{alone} rounds with one winner, {lines} lines of history",
         _judge(registry, winners),
     )
 

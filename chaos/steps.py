@@ -6,6 +6,7 @@ import ctypes
 import os
 import re
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -17,12 +18,12 @@ from typing import NamedTuple
 import psutil
 
 from service import bundle
-from service.errors import CellarError
+from service.config import ROOT
+from service.errors import CellarError, DataError
 from service.registry import Registry
 
-COMMAND = [sys.executable, "-m", "chaos.steps"]
 MODEL = "wine"
-ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 60
 WAITING = {"select", "pselect6", "restart_syscall"}
 SET_PTRACER, ANY_PROCESS = 0x59616D61, ctypes.c_ulong(-1)
 
@@ -73,26 +74,35 @@ STEPS: dict[str, Callable[[Path, bundle.Bundle], None]] = {"write": write, "publ
 
 
 def run(words: list[str], log: Path, *options: str) -> Done:
-    """Run a step to its end, strace beside it with the given options from where the step itself begins."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    """Run a module with its words to the end, and strace with its options beside it once it is ready for its step."""
+    if not (strace := shutil.which("strace")):
+        raise DataError("strace is not installed: apt-get install strace")
     # One thread, so that the calls come in one order.
-    step = subprocess.Popen([*COMMAND, *words], cwd=ROOT, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"}, **pipes)
+    alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    step = subprocess.Popen([sys.executable, "-m", *words], cwd=ROOT, env=alone, **pipes)
     try:
-        assert step.stdout
-        if step.stdout.readline() != "ready\n":
-            raise RuntimeError(f"the step did not get ready: {step.communicate()[1][-500:]}")
-        while psutil.Process(step.pid).status() != psutil.STATUS_SLEEPING:
-            time.sleep(0.001)
-        words = ["strace", "-f", "-y", "-s", "4096", "-o", str(log), *options, "-p", str(step.pid)]
-        with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as tracer:
-            assert tracer.stderr
-            if "attached" not in (told := tracer.stderr.readline()):
-                raise RuntimeError(f"strace cannot look on: {told}")
-            output, error = step.communicate("go\n")
-            tracer.stderr.read()
+        _wait_until_ready(step)
+        looking = [strace, "-f", "-y", "-s", "4096", "-o", str(log), *options, "-p", str(step.pid)]
+        tracer = subprocess.Popen(looking, stderr=subprocess.PIPE, text=True)
+        assert tracer.stderr
+        if "attached" not in (told := tracer.stderr.readline()):
+            raise RuntimeError(f"strace cannot look on: {told}")
+        output, error = step.communicate("go\n", PATIENCE)
+        tracer.communicate()
     finally:
         step.kill()
+        step.communicate()
     return Done(step.returncode, (output + error).strip().rpartition("\n")[2], _calls(log.read_text()))
+
+
+def _wait_until_ready(step: subprocess.Popen[str]) -> None:
+    """Return when a step waits for its start."""
+    assert step.stdout
+    if step.stdout.readline() != "ready\n":
+        raise RuntimeError(f"the step did not get ready: {step.communicate()[1][-500:]}")
+    while step.poll() is None and psutil.Process(step.pid).status() != psutil.STATUS_SLEEPING:
+        time.sleep(0.001)
 
 
 def _calls(text: str) -> list[Call]:
@@ -108,9 +118,8 @@ def _calls(text: str) -> list[Call]:
     return calls
 
 
-def perform(prepare: Callable[[], Callable[[], object]]) -> int:
-    """Get ready, wait until somebody looks on, do the step, and say how it went."""
-    act = prepare()
+def perform(act: Callable[[], object]) -> int:
+    """Wait until somebody looks on, do the step, and say how it went."""
     # Where only a parent may look on (Yama), this lets any process do so.
     ctypes.CDLL(None).prctl(SET_PTRACER, ANY_PROCESS, 0, 0, 0)
     print("ready", flush=True)
@@ -129,7 +138,7 @@ def main() -> int:
     """Do the step that the words name: the step, the artifacts, and the bundle to take the content from."""
     name, artifacts, source = sys.argv[1:]
     read = bundle.read(Path(source))
-    return perform(lambda: lambda: STEPS[name](Path(artifacts), read))
+    return perform(lambda: STEPS[name](Path(artifacts), read))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def run(folder: Path, scale: float) -> Outcome:
         left = [f"{_plain(path)} was never synced" for path in sorted(disk.unsynced)]
         broken += [f"{life.step}: {wrong}" for wrong in disk.wrong + left]
     return Outcome(
-        f"{counts.total()} calls, of them {counts['write']} writes, {counts['rename']} renames, {counts['mkdir']} folders",
+        f"{counts.total()} calls, {counts['write']} writes, {counts['rename']} renames, {counts['mkdir']} folders made",
         f"{counts['fsync']} syncs",
         broken,
     )
