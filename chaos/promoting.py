@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+from collections import Counter
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
@@ -16,6 +17,7 @@ from service.registry import Registry
 
 MODEL = "wine"
 PROMOTERS, ROUNDS = 8, 1000
+WON, LOST = "won", "lost"
 PATIENCE = 60
 """Seconds that one promoter waits for the others."""
 
@@ -27,13 +29,14 @@ def run(folder: Path, scale: float) -> Outcome:
     for version in range(2, PROMOTERS + 2):
         shutil.copytree(registry.place(MODEL, 1), registry.place(MODEL, version))
     told = _contend(registry, rounds)
-    winners = [[version for version, won in each if won] for each in zip(*told, strict=True)]
-    losses = sum(not won for each in told for _, won in each)
-    alone, lines = sum(len(each) == 1 for each in winners), len(registry.history(MODEL))
+    rows = list(zip(*told, strict=True))
+    winners = [[version for version, what in row if what == WON] for row in rows]
+    counts = Counter(what for row in rows for _, what in row)
+    odd = [f"{count} times: {what}" for what, count in counts.items() if what not in (WON, LOST)]
     return Outcome(
-        f"{PROMOTERS} processes, {rounds} rounds: {losses} of {PROMOTERS * rounds} came too late",
-        f"{alone} rounds with one winner, {lines} lines of history",
-        _judge(registry, winners),
+        f"{PROMOTERS} processes, {rounds} rounds: {counts[LOST]} of {PROMOTERS * rounds} came too late",
+        f"{sum(map(len, winners))} won, {len(registry.history(MODEL))} lines of history",
+        odd + _judge(registry, winners),
     )
 
 
@@ -50,8 +53,8 @@ def _judge(registry: Registry, winners: list[list[int]]) -> list[str]:
     return crowded
 
 
-def _contend(registry: Registry, rounds: int) -> list[list[tuple[int, bool]]]:
-    """Return for each promoter what it promoted in each round, and whether it won."""
+def _contend(registry: Registry, rounds: int) -> list[list[tuple[int, str]]]:
+    """Return for each promoter what it promoted in each round, and what it was told."""
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(PROMOTERS)
     ends = [spawn.Pipe(duplex=False) for _ in range(PROMOTERS)]
@@ -78,13 +81,20 @@ def _promote(folder: Path, number: int, rounds: int, barrier: Barrier, end: Conn
         assert champion
         version = (champion + number) % (PROMOTERS + 1) + 1
         barrier.wait(PATIENCE)
-        try:
-            registry.promote(MODEL, version, f"by promoter {number}", over=champion)
-            told.append((version, True))
-        except PromotionError:
-            told.append((version, False))
+        told.append((version, _told(registry, version, champion)))
         barrier.wait(PATIENCE)
     end.send(told)
+
+
+def _told(registry: Registry, version: int, over: int) -> str:
+    """Promote and return what the promoter was told."""
+    try:
+        registry.promote(MODEL, version, "one of many", over=over)
+        return WON
+    except PromotionError:
+        return LOST
+    except OSError as error:
+        return str(error)
 
 
 EXPERIMENTS = (Experiment(6, "eight processes promoting at once", run),)

@@ -339,7 +339,7 @@ def _open_inside(folder: Path, name: str) -> BinaryIO:
 def _parse(data: bytes, kind: type[Parsed], path: Path) -> Parsed:
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors, as that of bad UTF-8 is
         raise BundleError(f"{told(path)} is not understood: {error}") from error
 
 

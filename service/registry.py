@@ -150,7 +150,7 @@ def _lines(path: Path) -> list[bytes]:
 def _event(line: bytes) -> Event | None:
     try:
         return msgspec.json.decode(line, type=Event)
-    except msgspec.DecodeError:
+    except ValueError:  # not JSON, another shape, or not UTF-8
         return None
 
 

@@ -204,6 +204,7 @@ def test_unknown_format_is_named(wine: Path, reseal: Callable[[Path], None], oth
         (bundle.MANIFEST, b"[" * 100_000),
         (bundle.GOLDEN, b'{"rows": 3}'),
         (bundle.METRICS, b"\xff"),
+        (bundle.MANIFEST, b'{"format": 1, "model": "\xff"}'),
     ],
     ids=repr,
 )

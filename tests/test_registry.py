@@ -126,7 +126,7 @@ def test_damaged_champion_file_means_none(registry: Registry, content: bytes):
 def test_unreadable_lines_of_the_history_are_passed_over(registry: Registry):
     """A torn line does not hide the others."""
     with (registry.home("wine") / "history.jsonl").open("ab") as file:
-        file.write(b'{"at": "torn\n\xff\xff\n\n')
+        file.write(b'{"at": "torn\n\xff\xff\n{"at": "\xff"}\n\n')
     registry.promote("wine", 2, "after the torn line")
     assert [event.version for event in registry.history("wine")] == [1, 2]
 
