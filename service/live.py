@@ -59,6 +59,7 @@ class Live:
         self._sound: set[Key] = set()
         self._refusals: dict[Key, Refusal] = {}
         self._others: dict[tuple[str, int], Model] = {}
+        self._looking = threading.Lock()
         self._locks: defaultdict[tuple[str, int], threading.Lock] = defaultdict(threading.Lock)
 
     def load(self) -> None:
@@ -95,6 +96,10 @@ class Live:
 
     def look(self) -> None:
         """Load the champions that were promoted since; what is refused leaves the version that is served."""
+        with self._looking:
+            self._look()
+
+    def _look(self) -> None:
         for name in self.registry.names():
             version, served = self.registry.champion(name), self.champions.get(name)
             if version is None or (served and served.version == version):

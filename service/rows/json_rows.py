@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Container, Sequence
 from operator import itemgetter
 from typing import Any
@@ -38,12 +37,8 @@ class Body(msgspec.Struct, frozen=True):
     inputs: Inputs
 
 
-class _Local(threading.local):
-    def __init__(self) -> None:
-        self.parser = simdjson.Parser()
-
-
-_local = _Local()
+_parsers: list[simdjson.Parser] = []
+"""Those that nobody uses: the last one used is the next, so that there are no more than read at the same time."""
 
 
 class RowReader:
@@ -80,8 +75,17 @@ class RowReader:
         return Body(key, one, first == b"{", inputs) if inputs else None
 
     def _read_buffer(self, body: bytes, key: str) -> Inputs | None:
-        parser = _local.parser if len(body) <= SMALL else simdjson.Parser()
-        document: Any = parser.parse(body)
+        try:
+            parser = _parsers.pop()
+        except IndexError:
+            parser = simdjson.Parser()
+        found = self._values(parser.parse(body), body, key)
+        if len(body) <= SMALL:
+            _parsers.append(parser)
+        return None if found is None else self._checked(found, np.empty((len(found), 0), dtype=object))
+
+    def _values(self, document: Any, body: bytes, key: str) -> npt.NDArray[np.float64] | None:
+        """Return the numbers of a document, `[rows, features]`; nothing of it is held, its parser would not go on."""
         if key and len(document) != 1:
             return None
         rows = document[key] if key else document
@@ -89,8 +93,7 @@ class RowReader:
         # A value inside a row that is a list itself would be flattened into its neighbours.
         if body.count(b"[") != count + 1 or (count > 1 and set(map(len, rows)) != {width}):
             return None
-        values = np.frombuffer(rows.as_buffer(of_type="d"), dtype=np.float64).reshape(count, width)
-        return self._checked(values, np.empty((count, 0), dtype=object))
+        return np.frombuffer(rows.as_buffer(of_type="d"), dtype=np.float64).reshape(count, width)
 
     def _read_typed(self, body: bytes, key: str, first: bytes) -> Inputs | None:
         if (key, first) not in self._decoders:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import os
 import resource
@@ -13,7 +14,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from email.utils import formatdate
+from io import BytesIO
 from typing import Any
 
 import uvloop
@@ -24,14 +27,23 @@ from service.server.connection import Connection, Exchange
 
 log = logging.getLogger("cellar")
 
-THREADS = 32
+THREADS = 4
 """Requests that are answered beside the event loop at the same time: long ones, and all that Flask answers."""
+WAITING_THREADS = 32
+"""Requests whose bodies are read, or whose replies are sent, as fast as a client takes part in it."""
 AGAIN = 1.0
 """Seconds before a worker that broke down is replaced."""
+SLICE = 0.001
+"""Seconds for which requests are answered before the sockets are looked at again."""
 EVERY = 1.0
 """Seconds between two looks at all connections."""
+SHARE = 8
+"""Of so many connections of its own one more may be taken at a time."""
 LINGER = 1.0
 """Seconds that a connection without a request has left when the worker ends: the next may be on its way."""
+
+M_ARENA_MAX = -8
+"""Of glibc's malloc.h."""
 
 TOLD = {signal.SIGTERM, signal.SIGQUIT, signal.SIGINT}
 """Signals by which the parent and the terminal say that it is time to end."""
@@ -54,6 +66,12 @@ def _begin_anew() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+def _share_memory() -> None:
+    """Keep glibc from giving every thread an arena of its own, which keeps what the thread once took."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
+
+
 class Worker(base.Worker):  # type: ignore[misc]
     """Gunicorn forks it, watches its heartbeat and tells it when to end."""
 
@@ -61,7 +79,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         """Make the event loop, then the application; what cannot start yet is tried again after a while."""
         self.loop = uvloop.new_event_loop()
         asyncio.set_event_loop(self.loop)
-        self.pool = ThreadPoolExecutor(THREADS)
+        self.pool, self.slow = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(WAITING_THREADS)
         self.connections: set[Connection] = set()
         self.ready: deque[Exchange] = deque()
         self.busy = 0
@@ -69,6 +87,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         self.until = 0.0
         self.coming: set[asyncio.Task[Any]] = set()
         self._look_at_the_clock()
+        _share_memory()
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         try:
@@ -89,7 +108,7 @@ class Worker(base.Worker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until told to end."""
-        self.most = self.wsgi.config.max_table
+        self.most, self.limit = self.wsgi.config.max_table, self.wsgi.config.max_inflight
         name = self.sockets[0].sock.getsockname()
         self.base: dict[str, Any] = {
             "SCRIPT_NAME": "",
@@ -109,14 +128,20 @@ class Worker(base.Worker):  # type: ignore[misc]
         self._tick()
         self.loop.call_soon(signal.pthread_sigmask, signal.SIG_UNBLOCK, TOLD)
         self.loop.run_forever()
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self.pool, self.slow):
+            pool.shutdown(wait=False, cancel_futures=True)
         for connection in list(self.connections):
             connection.transport.abort()
 
     # ---- connections
 
-    def _accept(self, listener: socket.socket) -> bool:
-        """Take one connection, so that the other workers get theirs; return whether there was one."""
+    def _accept(self, listener: socket.socket) -> None:
+        """Take connections: one, so that the other workers get theirs, or a share of those that are there."""
+        for _ in range(1 + len(self.connections) // SHARE):
+            if not self._accept_one(listener):
+                return
+
+    def _accept_one(self, listener: socket.socket) -> bool:
         try:
             client, _ = listener.accept()
         except (BlockingIOError, ConnectionError):
@@ -163,7 +188,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         self.closing = True
         for listener in self.sockets:
             self.loop.remove_reader(listener.sock.fileno())
-            while self._accept(listener.sock):
+            while self._accept_one(listener.sock):
                 pass
             listener.close()
         self.loop.call_soon(self._tick)
@@ -171,7 +196,12 @@ class Worker(base.Worker):  # type: ignore[misc]
     # ---- requests
 
     def submit(self, exchange: Exchange) -> None:
-        """Have a request answered: now, but after all that has come at the same time was read."""
+        """Have a request answered: soon, after what came before it; one too many hears so at once."""
+        waiting = self.busy + len(self.ready) + 1
+        exchange.environ[WAITING] = waiting
+        if waiting > self.limit:
+            self._answer_now(exchange)
+            return
         self.ready.append(exchange)
         if not self.scheduled:
             self.scheduled = True
@@ -182,16 +212,21 @@ class Worker(base.Worker):  # type: ignore[misc]
         self.loop.call_soon_threadsafe(function, *args)
 
     def _answer(self) -> None:
-        ready, self.ready, self.scheduled = self.ready, deque(), False
-        waiting = self.busy
-        for exchange in ready:
-            waiting += 1
-            exchange.environ[WAITING] = waiting
+        """Answer requests in their order, but look at the sockets in between."""
+        began, ready = time.perf_counter(), self.ready
+        while ready:
+            exchange = ready.popleft()
             if self.wsgi.is_quick(exchange.environ):
                 self._answer_now(exchange)
             else:
                 self.busy += 1
-                self.pool.submit(self._answer_beside, exchange)
+                pool = self.pool if type(exchange.environ["wsgi.input"]) is BytesIO else self.slow
+                pool.submit(self._answer_beside, exchange)
+            if time.perf_counter() - began > SLICE:
+                break
+        self.scheduled = bool(ready)
+        if ready:
+            self.loop.call_soon(self._answer)
 
     def _answer_now(self, exchange: Exchange) -> None:
         try:
@@ -203,7 +238,7 @@ class Worker(base.Worker):  # type: ignore[misc]
             self._fail(exchange)
             return
         self.busy += 1
-        self.pool.submit(self._send, exchange, reply)
+        self.slow.submit(self._send, exchange, reply)
 
     def _answer_beside(self, exchange: Exchange) -> None:
         try:
@@ -216,7 +251,7 @@ class Worker(base.Worker):  # type: ignore[misc]
             self.call(exchange.connection.finish, exchange, b"".join(reply))
             self.call(self._less_busy)
         else:
-            self._send(exchange, reply)
+            self.slow.submit(self._send, exchange, reply)
 
     def _send(self, exchange: Exchange, reply: Any) -> None:
         try:

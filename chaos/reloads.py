@@ -1,0 +1,172 @@
+"""Swaps without end, and a million requests: the service stays alive and takes no more than it took."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from chaos.experiment import Experiment, Outcome
+from chaos.house import House, Served, house, serving, wait_until_serving
+from service.live import Live
+
+THREADS, SWAPS = 32, 2000
+WARM = 0.1
+"""The share of an experiment after which its memory is to grow no more."""
+GROWTH = 1.1
+BODIES = 200
+
+
+class Held(NamedTuple):
+    """What the workers hold together: bytes of their own, descriptors and threads."""
+
+    memory: int
+    descriptors: int
+    threads: int
+
+
+def held(served: Served) -> Held:
+    """Return what the workers hold for good: the least of a few looks, a connection or a trial comes and goes."""
+    looks = []
+    for _ in range(5):
+        workers: Sequence[psutil.Process] = served.workers()
+        looks.append(
+            (
+                sum(each.memory_full_info().uss for each in workers),
+                sum(each.num_fds() for each in workers),
+                sum(each.num_threads() for each in workers),
+            )
+        )
+        time.sleep(0.02)
+    return Held(*map(min, zip(*looks, strict=True)))
+
+
+def swaps(folder: Path, scale: float) -> Outcome:
+    """1,024 reloads from 32 threads in one process; then 2,000 swaps of a server under requests."""
+    made = house(folder, 3)
+    reloads, wrong = _reload(made, max(1, round(32 * scale)))
+    count = round(SWAPS * scale)
+    with serving(made.registry.folder, poll=0.01) as served:
+        for version in (2, 3, 1):
+            made.registry.promote("wine", version, "seen once")
+            wait_until_serving(served, "wine", version)
+        ids = {each.pid for each in served.workers()}
+        known = served.count("cellar_reloads_total", outcome="loaded")
+        looks = []
+        for number, version in enumerate(itertools.islice(itertools.cycle((2, 3, 1)), count)):
+            made.registry.promote("wine", version, f"swap {number}")
+            time.sleep(0.03)
+            if number >= WARM * count and number % (count // 10 or 1) == 0:
+                looks.append(held(served))
+        time.sleep(2)  # until the workers have written what they counted
+        swapped = served.count("cellar_reloads_total", outcome="loaded") - known
+        looks.append(held(served))
+        broken = [*wrong, *_grown(looks)]
+        if {each.pid for each in served.workers()} != ids:
+            broken.append("a worker was replaced")
+    if swapped < count:
+        broken.append(f"of {count} promotions in two workers only {swapped:.0f} were noticed")
+    return Outcome(
+        f"{reloads} reloads from {THREADS} threads, {count} promotions and {swapped:.0f} swaps in two workers",
+        _told(looks),
+        broken,
+    )
+
+
+def _reload(made: House, rounds: int) -> tuple[int, list[str]]:
+    """Promote and look from many threads while others ask; return how many reloads there were, and what was wrong."""
+    live, wrong, over = Live(made.registry), list[str](), threading.Event()
+    live.load()
+    bodies = [json.dumps({"instances": [row]}).encode() for row in made.rows]
+
+    def ask() -> None:
+        while not over.is_set():
+            at = random.randrange(len(bodies))
+            model = live.get("wine")
+            read = model.rows.read(bodies[at], ("instances",))
+            assert read
+            label = model.predict(read.inputs).values.tolist()
+            if label != made.answers[model.version][at][0]:
+                wrong.append(f"version {model.version} answered {label}")
+
+    def reload(seed: int) -> None:
+        draw = random.Random(seed)
+        for _ in range(rounds):
+            try:
+                made.registry.promote("wine", draw.randint(1, 3), "one of many")
+                live.look()
+            except Exception as error:
+                wrong.append(repr(error))
+
+    askers = [threading.Thread(target=ask) for _ in range(2)]
+    reloaders = [threading.Thread(target=reload, args=(seed,)) for seed in range(THREADS)]
+    for thread in (*askers, *reloaders):
+        thread.start()
+    for thread in reloaders:
+        thread.join()
+    over.set()
+    for thread in askers:
+        thread.join()
+    live.look()
+    if live.get("wine").version != made.registry.champion("wine"):
+        wrong.append("the last promotion is not what is served")
+    return rounds * THREADS, wrong
+
+
+def million(folder: Path, scale: float) -> Outcome:
+    """One million requests of 1 to 1,000 rows, from wrk over 8 connections."""
+    made, count = house(folder, 1, 1000), round(1_000_000 * scale)
+    draw = random.Random(0)
+    sizes = [round(1000 ** draw.random()) for _ in range(BODIES)]
+    bodies = folder / "bodies.txt"
+    bodies.write_text("".join(json.dumps({"instances": draw.choices(made.rows, k=size)}) + "\n" for size in sizes))
+    done, failed, looks = 0, 0, []
+    with serving(made.registry.folder) as served:
+        while done < count:
+            answered, bad = _wrk(served, bodies, 2)
+            done, failed = done + answered, failed + bad
+            looks.append((done, held(served)))
+    warm = [look for at, look in looks if at >= WARM * count] or [looks[-1][1]]
+    return Outcome(
+        f"{done} requests of {min(sizes)} to {max(sizes)} rows, {sum(sizes) / BODIES:.0f} on average",
+        f"{failed} not answered with 200; {_told(warm)}",
+        [*_grown(warm), *([f"{failed} were not answered with 200"] if failed else [])],
+    )
+
+
+def _wrk(served: Served, bodies: Path, seconds: int) -> tuple[int, int]:
+    words = ["wrk", "-t1", "-c8", f"-d{seconds}s", "-s", str(Path(__file__).with_name("bodies.lua")), served.address]
+    told = subprocess.run([*words, "--", str(bodies)], capture_output=True, text=True, check=True).stdout
+    answered, bad = map(int, told.splitlines()[-1].split())
+    return answered, bad
+
+
+def _grown(looks: Sequence[Held]) -> list[str]:
+    """Return what grew from the first look to the last."""
+    first, last = looks[0], looks[-1]
+    grown = {"memory": last.memory > GROWTH * first.memory, "threads": last.threads > first.threads}
+    grown["descriptors"] = last.descriptors > first.descriptors
+    return [f"{name} grew: {_told(looks)}" for name, is_so in grown.items() if is_so]
+
+
+def _told(looks: Sequence[Held]) -> str:
+    first, last = looks[0], looks[-1]
+    return (
+        f"memory {first.memory / 1e6:.1f} MB after warm-up, {last.memory / 1e6:.1f} MB at the end, "
+        f"{max(look.memory for look in looks) / 1e6:.1f} MB at most; "
+        f"descriptors {first.descriptors} and {last.descriptors}, threads {first.threads} and {last.threads}"
+    )
+
+
+EXPERIMENTS = (
+    Experiment(7, "reloads and swaps without end", swaps),
+    Experiment(13, "one million requests", million),
+)
