@@ -10,7 +10,6 @@ from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from bench.serve.trained import train
 from chaos.experiment import Experiment, Outcome
 from service.errors import PromotionError
 from service.registry import Registry
@@ -24,6 +23,8 @@ PATIENCE = 60
 
 def run(folder: Path, scale: float) -> Outcome:
     """Let all promote, round after round, and compare what each was told with the history."""
+    from bench.serve.trained import train  # here, since each promoter imports this module and needs no scikit-learn
+
     rounds = max(1, round(ROUNDS * scale))
     registry = Registry(train(folder, "logistic_regression", 1).artifacts)
     for version in range(2, PROMOTERS + 2):
@@ -32,7 +33,7 @@ def run(folder: Path, scale: float) -> Outcome:
     rows = list(zip(*told, strict=True))
     winners = [[version for version, what in row if what == WON] for row in rows]
     counts = Counter(what for row in rows for _, what in row)
-    odd = [f"{count} times: {what}" for what, count in counts.items() if what not in (WON, LOST)]
+    odd = [f"{count} times a promoter was told {what}" for what, count in counts.items() if what not in (WON, LOST)]
     return Outcome(
         f"{PROMOTERS} processes, {rounds} rounds: {counts[LOST]} of {PROMOTERS * rounds} came too late",
         f"{sum(map(len, winners))} won, {len(registry.history(MODEL))} lines of history",
@@ -94,7 +95,7 @@ def _told(registry: Registry, version: int, over: int) -> str:
     except PromotionError:
         return LOST
     except OSError as error:
-        return str(error)
+        return type(error).__name__
 
 
 EXPERIMENTS = (Experiment(6, "eight processes promoting at once", run),)
