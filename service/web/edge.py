@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from http import HTTPStatus
 from random import getrandbits
 from typing import Any, Protocol
 
@@ -44,6 +45,8 @@ SMALL = 4 << 20
 
 A reply in pieces keeps a worker until its client has taken the last one, on however slow a line.
 """
+
+REASONS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 Environ = dict[str, Any]
 Reply = Iterable[bytes]
@@ -163,10 +166,11 @@ class Edge:
 
         def started(status: str, headers: list[tuple[str, str]], error: Any = None) -> Any:
             nonlocal small
-            environ[FACTS].status = int(status[:3])
+            code = environ[FACTS].status = int(status[:3])
             lengths = [int(value) for name, value in headers if name.lower() == "content-length"]
             small = bool(lengths) and lengths[0] <= SMALL
-            return start_response(status, headers + _headers(environ), error)
+            # Werkzeug shouts the reason, which clients show to people.
+            return start_response(REASONS.get(code, status), headers + _headers(environ), error)
 
         reply: Reply = self.inner(environ, started)
         if not small:
