@@ -12,7 +12,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
@@ -276,14 +276,16 @@ def remove_leftovers(home: Path) -> list[Path]:
 
     Whoever writes there holds it too, and writes under names that begin with a dot and have a dash.
     """
-    places = [home, *(home / str(version) for version in versions(home))]
+    inside = (home / str(version) for version in versions(home))
+    places = [home, *(place for place in inside if not place.is_symlink())]
     found = [path for place in places for path in sorted(place.glob(".*-*"))]
     for path in found:
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink()
-    return found
+            with suppress(OSError):  # what somebody else owns stands in nobody's way
+                path.unlink()
+    return [path for path in found if not os.path.lexists(path)]
 
 
 def model_name(name: str) -> str:
@@ -320,7 +322,7 @@ def _read_file(path: Path) -> bytes:
     try:
         with _open_inside(path.parent, path.name) as file:
             found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
                 raise BundleError(f"{told(path)} is shared or no file (a hard link, a pipe): copy the bundle whole")
             return file.read()
     except OSError as error:
@@ -330,8 +332,9 @@ def _read_file(path: Path) -> bytes:
 def _open_inside(folder: Path, name: str) -> BinaryIO:
     """Open a file of a folder without following a link, be it the file or the folder, or waiting for a pipe."""
     home = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        return open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=home), "rb")
+        return open(name, "rb", opener=lambda name, _: os.open(name, flags, dir_fd=home))
     finally:
         os.close(home)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from service import bundle, files
@@ -175,7 +176,9 @@ def test_folder_in_place_of_a_file_is_refused(wine: Path):
     """A folder that bears a file's name is refused."""
     (wine / bundle.MODEL).unlink()
     (wine / bundle.MODEL).mkdir()
+    before = psutil.Process().num_fds()
     assert refused(wine).startswith("wine/1/model.onnx cannot be read")
+    assert psutil.Process().num_fds() == before
 
 
 @pytest.mark.parametrize(
@@ -283,6 +286,16 @@ def test_the_next_writer_removes_what_a_dead_one_left(source: bundle.Bundle, can
     bundle.write_candidate(home.parent, source.manifest, source.golden, source.model)
     assert sorted(path.name for path in home.iterdir()) == [".gitkeep", "1", "2"]
     assert {path.name for path in candidate.iterdir()} == {bundle.SUMS, *bundle.CANDIDATE_FILES}
+
+
+def test_leftovers_are_not_looked_for_behind_links(candidate: Path, tmp_path: Path):
+    """A version that leads elsewhere keeps what stands there, and a leftover that is a link loses the link alone."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / ".bash-history").touch()
+    (candidate.parent / "2").symlink_to(tmp_path / "elsewhere")
+    (candidate.parent / ".champion-1-aa").symlink_to(tmp_path / "elsewhere")
+    assert bundle.remove_leftovers(candidate.parent) == [candidate.parent / ".champion-1-aa"]
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == [".bash-history"]
 
 
 def test_versions_are_ordered_by_number(tmp_path: Path):
