@@ -125,10 +125,10 @@ def wait_until_ready(served: Served, workers: int) -> None:
     raise TimeoutError("the server does not answer")
 
 
-def wait_until_serving(served: Served, name: str, version: int) -> None:
-    """Return when every worker, as far as twenty requests in a row can tell, answers with a version."""
+def wait_until_serving(served: Served, name: str, version: int, times: int = 20) -> None:
+    """Return when `times` requests in a row were answered with a version: by every worker, as far as they can tell."""
     give_up, same = time.monotonic() + PATIENCE, 0
-    while same < 20:
+    while same < times:
         if time.monotonic() > give_up:
             raise TimeoutError(f"version {version} of {name} is not served")
         models = requests.get(served.address, timeout=PATIENCE).json()["models"]

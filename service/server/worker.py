@@ -67,9 +67,9 @@ def _begin_anew() -> None:
 
 
 def _share_memory() -> None:
-    """Keep glibc from giving every thread an arena of its own, which keeps what the thread once took."""
+    """Keep glibc from giving threads arenas of their own, each of which keeps what it once took."""
     with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 class Worker(base.Worker):  # type: ignore[misc]
