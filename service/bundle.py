@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
 import msgspec
 
 from service.errors import BundleError
-from service.files import locked, replace_file, sha256, sync_folder, write_synced
+from service.files import locked, make_folder, replace_file, sha256, write_folder
 from service.rows import dates
 
 FORMAT = 1
@@ -240,31 +242,50 @@ def read_sums(folder: Path) -> dict[str, str]:
 def write_candidate(artifacts: Path, manifest: Manifest, golden: Golden, model: bytes) -> Path:
     """Write a new candidate and return its folder, named by the next free version: all of it appears or none."""
     content = {MODEL: model, MANIFEST: _pretty(manifest), GOLDEN: _pretty(golden)}
+    content[SUMS] = _sums_text({name: sha256(data) for name, data in content.items()})
     home = artifacts / model_name(manifest.model)
-    home.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=".candidate-", dir=home))
-    try:
-        beside.chmod(0o755)
-        for name, data in content.items():
-            write_synced(beside / name, data)
-        write_synced(beside / SUMS, _sums_text({name: sha256(data) for name, data in content.items()}))
-        sync_folder(beside)
-        return _rename_to_next_version(beside, home)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
+    make_folder(home)
+    with writing(home):
+        place = home / str(max(versions(home), default=0) + 1)
+        write_folder(place, content)
+    return place
 
 
 def publish(folder: Path, metrics: Metrics) -> None:
     """Add `metrics` to the candidate in `folder`; the last write, of its sums, is what makes it servable."""
     data = _pretty(metrics)
     _parse(data, Metrics, folder / METRICS)
-    with locked(folder):
+    with writing(folder.parent):
         sums = read_sums(folder)
         if METRICS in sums:
             raise BundleError(f"{told(folder, 2)} is published already: train again for a new version")
         replace_file(folder / METRICS, data)
         replace_file(folder / SUMS, _sums_text({**sums, METRICS: sha256(data)}))
+
+
+@contextmanager
+def writing(home: Path) -> Iterator[None]:
+    """Keep other writers out of a model's folder and its versions, and remove what those that died left there."""
+    with locked(home):
+        remove_leftovers(home)
+        yield
+
+
+def remove_leftovers(home: Path) -> list[Path]:
+    """Remove what is half-written in a model's folder and its versions, and return it; the caller holds the lock.
+
+    Whoever writes there holds it too, and writes under names that begin with a dot and have a dash.
+    """
+    inside = (home / str(version) for version in versions(home))
+    places = [home, *(place for place in inside if not place.is_symlink())]
+    found = [path for place in places for path in sorted(place.glob(".*-*"))]
+    for path in found:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):  # what somebody else owns stands in nobody's way
+                path.unlink()
+    return [path for path in found if not os.path.lexists(path)]
 
 
 def model_name(name: str) -> str:
@@ -289,21 +310,6 @@ def versions(home: Path) -> list[int]:
     return sorted(int(entry.name) for entry in home.iterdir() if re.fullmatch(r"[1-9][0-9]{0,8}", entry.name))
 
 
-def _rename_to_next_version(beside: Path, home: Path) -> Path:
-    number = max(versions(home), default=0)
-    while True:
-        number += 1
-        try:
-            # A rename onto a version that another run has just taken fails: versions are never empty folders.
-            place = beside.rename(home / str(number))
-        except OSError:
-            if not (home / str(number)).exists():
-                raise
-            continue
-        sync_folder(home)
-        return place
-
-
 def _read_verified(path: Path, expected: str) -> bytes:
     data = _read_file(path)
     actual = sha256(data)
@@ -314,17 +320,29 @@ def _read_verified(path: Path, expected: str) -> bytes:
 
 def _read_file(path: Path) -> bytes:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
+        with _open_inside(path.parent, path.name) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+                raise BundleError(f"{told(path)} is shared or no file (a hard link, a pipe): copy the bundle whole")
             return file.read()
     except OSError as error:
         raise BundleError(f"{told(path)} cannot be read ({error.strerror}): the bundle is incomplete") from error
 
 
+def _open_inside(folder: Path, name: str) -> BinaryIO:
+    """Open a file of a folder without following a link, be it the file or the folder, or waiting for a pipe."""
+    home = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        return open(name, "rb", opener=lambda name, _: os.open(name, flags, dir_fd=home))
+    finally:
+        os.close(home)
+
+
 def _parse(data: bytes, kind: type[Parsed], path: Path) -> Parsed:
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors, as that of bad UTF-8 is
         raise BundleError(f"{told(path)} is not understood: {error}") from error
 
 

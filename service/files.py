@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,6 +40,30 @@ def replace_file(path: Path, data: bytes) -> None:
         beside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def write_folder(place: Path, content: Mapping[str, bytes]) -> None:
+    """Write a new folder of files, by name, so that a reader sees all of it or none, and wait until the disk has it."""
+    beside = place.with_name(f".{place.name}-{os.getpid()}-{os.urandom(4).hex()}")
+    beside.mkdir()
+    try:
+        for name, data in content.items():
+            write_synced(beside / name, data)
+        sync_folder(beside)
+        beside.rename(place)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    sync_folder(place.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless they are there, and wait until the disk has its name."""
+    if not folder.parent.exists():
+        make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    # Even if it is there already: who made it may have died before the disk had it.
+    sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import getpass
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 
 from service import bundle
 from service.errors import NotFoundError, PromotionError
-from service.files import locked, replace_file
+from service.files import replace_file, sync_folder
 
 CHAMPION, HISTORY = "champion", "history.jsonl"
 PROMOTE, ROLLBACK = "promote", "rollback"
@@ -69,16 +71,13 @@ class Registry:
     def champion(self, model: str) -> int | None:
         """Return the version that is to be served, or None if none was promoted."""
         try:
-            return int((self.home(model) / CHAMPION).read_text())
-        except (FileNotFoundError, ValueError):
+            return int(_lines(self.home(model) / CHAMPION)[0])
+        except (IndexError, ValueError):
             return None
 
     def history(self, model: str) -> list[Event]:
         """Return what happened to `model`, oldest first; a line that cannot be read is passed over."""
-        try:
-            lines = (self.home(model) / HISTORY).read_bytes().splitlines()
-        except FileNotFoundError:
-            return []
+        lines = chain.from_iterable(_recorded_and_not(self.home(model)))
         return [event for line in lines if (event := _event(line))]
 
     def promote(self, model: str, version: int, reason: str, action: str = PROMOTE, over: int | None = ANY) -> None:
@@ -89,14 +88,18 @@ class Registry:
         if version not in self.versions(model):
             known = ", ".join(map(str, self.versions(model))) or "none"
             raise PromotionError(f"{model} has no published version {version} (published: {known})")
-        with locked(self.home(model)):
+        home = self.home(model)
+        with bundle.writing(home):
             previous = self.champion(model)
             if over not in (ANY, previous):
                 raise PromotionError(f"{model} has another champion by now, version {previous}: compare with that one")
-            at = datetime.now(UTC).isoformat(timespec="seconds")
+            _record(home)
+            at = datetime.now(UTC).isoformat(timespec="microseconds")
             event = Event(at, action, version, previous, by=_who(), reason=reason)
-            _append(self.home(model) / HISTORY, msgspec.json.encode(event) + b"\n")
-            replace_file(self.home(model) / CHAMPION, f"{version}\n".encode())
+            replace_file(home / CHAMPION, b"%d\n%b\n" % (version, msgspec.json.encode(event)))
+            # It has happened and is told by the pointer: what goes wrong from here on, the next promotion mends.
+            with suppress(OSError):
+                _record(home)
 
     def rollback(self, model: str, reason: str = "rollback") -> int:
         """Make the champion that the present one was promoted over champion again and return its version."""
@@ -117,18 +120,37 @@ class Registry:
         return [n for n in dict.fromkeys(order) if n in there and n is not None]
 
 
-def _append(path: Path, line: bytes) -> None:
-    with path.open("a+b", buffering=0) as file:
-        # A line that a crash cut short must not swallow this one.
-        torn = file.tell() > 0 and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n"
-        file.write(b"\n" * torn + line)
-        os.fsync(file.fileno())
+def _record(home: Path) -> None:
+    """Append the promotion that the pointer tells of to the history, unless it stands there."""
+    for line in _recorded_and_not(home)[1]:
+        with (home / HISTORY).open("ab+") as file:
+            # A line that a crash cut short must not swallow this one.
+            torn = file.tell() > 0 and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n"
+            file.write(b"\n" * torn + line + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(home)
+
+
+def _recorded_and_not(home: Path) -> tuple[list[bytes], list[bytes]]:
+    """Return the lines of the history, and the one below the champion's number if a crash kept it from being there."""
+    # In this order: another promotion may come between the two, and its line needs the one before it.
+    latest, lines = _lines(home / CHAMPION)[1:2], _lines(home / HISTORY)
+    return lines, [line for line in latest if line not in lines]
+
+
+def _lines(path: Path) -> list[bytes]:
+    """Return the lines of a file, none if it is not there."""
+    try:
+        return path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
 
 
 def _event(line: bytes) -> Event | None:
     try:
         return msgspec.json.decode(line, type=Event)
-    except msgspec.DecodeError:
+    except ValueError:  # not JSON, another shape, or not UTF-8
         return None
 
 

@@ -18,4 +18,6 @@ def session(model: bytes) -> Any:
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 4
+    # It would else guess the format from the bytes, and take one that nobody looked into for outer tensors.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

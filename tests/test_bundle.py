@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from service import bundle, files
@@ -155,14 +156,29 @@ def test_pipe_is_refused_without_waiting(wine: Path, name: str):
     """A named pipe in place of a file is refused; nobody waits for its other end."""
     (wine / name).unlink()
     os.mkfifo(wine / name)
-    assert refused(wine).startswith(f"wine/1/{name} is damaged" if name != bundle.SUMS else "wine/1/SHA256SUMS names")
+    assert refused(wine).startswith(f"wine/1/{name} is shared or no file")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_hard_link_is_refused(wine: Path, tmp_path: Path, name: str):
+    """A file that has another name elsewhere is refused: it may be somebody's secret, and change under our feet."""
+    os.link(wine / name, tmp_path / "elsewhere")
+    assert refused(wine).startswith(f"wine/1/{name} is shared or no file")
+
+
+def test_folder_that_is_a_link_is_refused(wine: Path, tmp_path: Path):
+    """A version that is a link to another place is refused."""
+    wine.symlink_to(shutil.move(wine, tmp_path / "elsewhere"))
+    assert refused(wine).startswith("wine/1/SHA256SUMS cannot be read")
 
 
 def test_folder_in_place_of_a_file_is_refused(wine: Path):
     """A folder that bears a file's name is refused."""
     (wine / bundle.MODEL).unlink()
     (wine / bundle.MODEL).mkdir()
+    before = psutil.Process().num_fds()
     assert refused(wine).startswith("wine/1/model.onnx cannot be read")
+    assert psutil.Process().num_fds() == before
 
 
 @pytest.mark.parametrize(
@@ -191,6 +207,7 @@ def test_unknown_format_is_named(wine: Path, reseal: Callable[[Path], None], oth
         (bundle.MANIFEST, b"[" * 100_000),
         (bundle.GOLDEN, b'{"rows": 3}'),
         (bundle.METRICS, b"\xff"),
+        (bundle.MANIFEST, b'{"format": 1, "model": "\xff"}'),
     ],
     ids=repr,
 )
@@ -255,6 +272,30 @@ def test_next_version_follows_the_highest(source: bundle.Bundle, tmp_path: Path)
     names = [bundle.write_candidate(tmp_path, source.manifest, source.golden, source.model).name for _ in range(2)]
     assert names == ["10", "11"]
     assert (tmp_path / "wine" / "9" / "kept").exists()
+
+
+def test_the_next_writer_removes_what_a_dead_one_left(source: bundle.Bundle, candidate: Path):
+    """Hidden names with a dash are leftovers wherever a model keeps files; other hidden names are somebody's."""
+    home = candidate.parent
+    for place in (home / ".2-77-aa", candidate / ".champion-77-aa"):
+        place.mkdir()
+        (place / "half").touch()
+    for path in (home / ".champion-77-aa", candidate / ".metrics.json-77-aa", home / ".gitkeep"):
+        path.touch()
+    (home / ".link-to").symlink_to(candidate)
+    bundle.write_candidate(home.parent, source.manifest, source.golden, source.model)
+    assert sorted(path.name for path in home.iterdir()) == [".gitkeep", "1", "2"]
+    assert {path.name for path in candidate.iterdir()} == {bundle.SUMS, *bundle.CANDIDATE_FILES}
+
+
+def test_leftovers_are_not_looked_for_behind_links(candidate: Path, tmp_path: Path):
+    """A version that leads elsewhere keeps what stands there, and a leftover that is a link loses the link alone."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / ".bash-history").touch()
+    (candidate.parent / "2").symlink_to(tmp_path / "elsewhere")
+    (candidate.parent / ".champion-1-aa").symlink_to(tmp_path / "elsewhere")
+    assert bundle.remove_leftovers(candidate.parent) == [candidate.parent / ".champion-1-aa"]
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == [".bash-history"]
 
 
 def test_versions_are_ordered_by_number(tmp_path: Path):

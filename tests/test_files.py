@@ -29,3 +29,20 @@ def test_a_file_is_named_by_its_content(tmp_path):
     data = b"wine" * 300_000
     (tmp_path / "big").write_bytes(data)
     assert files.file_sha256(tmp_path / "big") == files.sha256(data)
+
+
+def test_folders_are_made_once(tmp_path):
+    """A folder is made with those above it, and one that is there is left alone."""
+    for _ in range(2):
+        files.make_folder(tmp_path / "a" / "b")
+        (tmp_path / "a" / "b" / "kept").touch()
+    assert (tmp_path / "a" / "b" / "kept").exists()
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    """A folder is written under another name first; where its place is taken, nothing is left beside."""
+    files.write_folder(tmp_path / "1", {"a": b"x"})
+    with pytest.raises(OSError, match="not empty"):
+        files.write_folder(tmp_path / "1", {"a": b"y"})
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+    assert (tmp_path / "1" / "a").read_bytes() == b"x"

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import onnx
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from service import bundle, model, onnx_file
+from service import bundle, model, onnx_file, runtime
 from service.errors import BundleError
 
 
@@ -134,6 +135,19 @@ def test_field_number_with_high_bits_hides_nothing(found: onnx.ModelProto, high:
     raw = found.SerializeToString() + varint(high | (7 << 3) | 2) + varint(len(hidden)) + hidden
     with pytest.raises(BundleError, match="is not an ONNX file"):
         onnx_file.refuse_external_tensors(raw)
+
+
+def test_the_runtime_takes_onnx_alone(wine: Path, tmp_path: Path):
+    """onnxruntime would read a format of its own, too, which is not looked into; ours does not, whatever the bytes."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.optimized_model_filepath = str(tmp_path / "model.ort")
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    onnxruntime.InferenceSession(wine / bundle.MODEL, options)
+    other = (tmp_path / "model.ort").read_bytes()
+    onnxruntime.InferenceSession(other)
+    with pytest.raises(Exception, match=r"(?i)protobuf"):
+        runtime.session(other)
 
 
 def test_deep_nesting_is_refused():

@@ -126,9 +126,31 @@ def test_damaged_champion_file_means_none(registry: Registry, content: bytes):
 def test_unreadable_lines_of_the_history_are_passed_over(registry: Registry):
     """A torn line does not hide the others."""
     with (registry.home("wine") / "history.jsonl").open("ab") as file:
-        file.write(b'{"at": "torn\n\xff\xff\n\n')
+        file.write(b'{"at": "torn\n\xff\xff\n{"at": "\xff"}\n\n')
     registry.promote("wine", 2, "after the torn line")
     assert [event.version for event in registry.history("wine")] == [1, 2]
+
+
+def test_a_promotion_cut_off_from_its_history_is_told_and_recorded(registry: Registry):
+    """The pointer tells of a promotion that a crash kept out of the history; the next promotion records it."""
+    path = registry.home("wine") / "history.jsonl"
+    before = path.read_bytes()
+    registry.promote("wine", 2, "cut off")
+    path.write_bytes(before + b'{"at": "to')
+    assert [event.version for event in registry.history("wine")] == [1, 2]
+    registry.promote("wine", 9, "next")
+    assert [event.reason for event in registry.history("wine")][1:] == ["cut off", "next"]
+    assert len(path.read_bytes().splitlines()) == 4
+
+
+def test_a_history_that_cannot_be_written_refuses_the_next_promotion(registry: Registry):
+    """One promotion is kept by the pointer; a second one would push it out, and is refused."""
+    path = registry.home("wine") / "history.jsonl"
+    path.rename(path.with_suffix(".kept"))
+    path.mkdir()
+    with pytest.raises(IsADirectoryError):
+        registry.promote("wine", 2, "no history")
+    assert registry.champion("wine") == 1
 
 
 def test_history_is_only_appended_to(registry: Registry):

@@ -118,7 +118,7 @@ def _imported(path: Path, notebooks: Path) -> Iterator[Path]:
 def _read(place: Path) -> Record | None:
     try:
         return msgspec.json.decode((place / NAME).read_bytes(), type=Record)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError):
         return None
 
 
