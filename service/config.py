@@ -30,6 +30,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_inflight: int = 64
     deadline: float = 60.0
     read_token: str = ""
+    token: str = ""
     log: Literal["requests", "values", "errors"] = "requests"
 
 

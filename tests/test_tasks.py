@@ -15,7 +15,7 @@ from service.registry import Registry
 
 ROOT = Path(__file__).parents[1]
 MENU = (
-    "setup doctor data lab explore train evaluate pipeline serve predict models promote rollback verify "
+    "setup doctor data lab explore train evaluate pipeline serve predict models promote rollback verify prune "
     "reproduce test bench lint format lock clean"
 ).split()
 
@@ -217,7 +217,7 @@ def test_verify_fails_for_damage(inv, artifacts):
     done = inv("verify", artifacts=artifacts)
     assert done.returncode == 1
     assert done.stdout.startswith("BAD  wine version 1: ") and "is damaged" in done.stdout
-    assert done.stderr == "what is BAD cannot be served: train again, or roll back where it is champion\n"
+    assert done.stderr == "2 of these checks failed; each says what to do\n"
 
 
 @pytest.mark.parametrize(("words", "told"), [((), "--input is missing"), (("--input", "x.csv"), "--output is missing")])
