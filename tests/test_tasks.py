@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import changed
 
 from service.registry import Registry
 
@@ -122,6 +124,40 @@ def test_promote_keeps_a_reason(inv, artifacts):
     assert inv("promote", "wine", "1", "--reason", "a whim", artifacts=artifacts).returncode == 0
     history = Registry(artifacts).history("wine")
     assert [event.reason for event in history[-2:]] == ["promoted by hand", "a whim"]
+
+
+def test_promote_and_rollback_go_forth_and_back(inv, artifacts):
+    """What the gate held back needs --force and a reason; the way back is one command."""
+    shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / "2")
+    changed(artifacts / "wine" / "2", metrics={"verdict": {"promote": False, "reasons": ["failed: worse"]}})
+    told = r"the gate held wine version 2 back \(failed: worse\): to promote it in spite of that, say force"
+    for words in ((), ("--force",), ("--reason", "I want it")):
+        fails(inv("promote", "wine", "2", *words, artifacts=artifacts), told)
+    done = inv("promote", "wine", "2", "--force", "--reason", "I want it", artifacts=artifacts)
+    assert done.returncode == 0 and done.stdout.startswith("wine version 2 is champion now")
+    assert inv("rollback", "wine", "--reason", "oh", artifacts=artifacts).stdout.startswith(
+        "wine version 1 is champion"
+    )
+    reasons = [event.reason for event in Registry(artifacts).history("wine")[1:]]
+    assert reasons == ["I want it (by force; the gate: failed: worse)", "oh"]
+
+
+def test_prune_says_what_it_removed(inv, artifacts, tmp_path):
+    """Versions beyond those to keep go, each in a line, and the list of reports is written anew; then nothing does."""
+    for version in (2, 3):
+        shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / str(version))
+    assert inv("prune", artifacts=artifacts).stdout == "There is nothing to remove.\n"
+    done = inv("prune", "--keep", "1", artifacts=artifacts)
+    index = tmp_path / "reports" / "index.html"
+    assert done.stdout == f"removed wine version 2\nAll versions: {index}\n"
+    assert Registry(artifacts).versions("wine") == [1, 3] and index.is_file()
+    assert inv("verify", artifacts=artifacts).returncode == 0
+
+
+@pytest.mark.parametrize("keep", ["0", "-1", "many"])
+def test_prune_keeps_one_at_least(inv, keep):
+    """To keep none, or no number, is refused."""
+    fails(inv("prune", f"--keep={keep}"), rf"--keep must be a whole number between 1 and 1000000, got '{keep}'")
 
 
 def test_rollback_without_an_earlier_champion(inv):
