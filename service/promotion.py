@@ -11,7 +11,8 @@ from service.errors import BundleError, PromotionError
 from service.registry import Event, Registry
 
 Reason = Annotated[str, msgspec.Meta(max_length=1000, description="Why, for the record.")]
-Version = Annotated[int, msgspec.Meta(ge=1, le=999_999_999, description="A published version.")]
+# To JSON Schema 2.0 is a whole number, to msgspec it is none.
+Version = Annotated[float, msgspec.Meta(ge=1, le=999_999_999, multiple_of=1, description="A published version.")]
 Force = Annotated[bool, msgspec.Meta(description="Promote what the gate held back; needs a reason.")]
 
 

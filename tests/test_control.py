@@ -58,6 +58,12 @@ def test_promotion_and_rollback(local: FlaskClient, registry: Registry):
     assert registry.champion("wine") == 1 and registry.history("wine")[-1].reason == "it was worse"
 
 
+def test_a_whole_number_may_have_a_point(local: FlaskClient):
+    """JSON knows one kind of number: 2.0 is the version 2."""
+    reply = local.post(PROMOTE, data=b'{"version": 2.0}', content_type="application/json")
+    assert reply.status_code == 200 and '"champion":2,' in reply.text
+
+
 def test_a_reason_is_optional(local: FlaskClient, registry: Registry):
     """Without one the history says that it was done by hand."""
     assert local.post(PROMOTE, json={"version": 2}).status_code == 200

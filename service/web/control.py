@@ -31,7 +31,7 @@ Asked = TypeVar("Asked", Promotion, Rollback)
 def promote(name: str) -> Response:
     """Make a published version champion."""
     asked = _asked(Promotion)
-    return _told(name, promotion.promote(_registry(name), name, asked.version, asked.reason, asked.force))
+    return _told(name, promotion.promote(_registry(name), name, int(asked.version), asked.reason, asked.force))
 
 
 @control.post("/models/<name>/rollback")
