@@ -34,7 +34,7 @@ vars(invoke.program)["sorted"] = list
 
 
 def command(**options: Any) -> Callable[[Callable[..., Any]], Task[Any]]:
-    """Make a function a command; a mistake of the user's ends it in one sentence and exit code 1."""
+    """Make a function a command; a mistake of the user's, or of the disk's, ends it in one sentence and exit code 1."""
 
     def register(body: Callable[..., Any]) -> Task[Any]:
         @functools.wraps(body)
@@ -45,6 +45,10 @@ def command(**options: Any) -> Callable[[Callable[..., Any]], Task[Any]]:
                 return body(*args, **kwargs)
             except CellarError as error:
                 raise Exit(str(error), code=1) from None
+            except OSError as error:
+                if not error.filename:
+                    raise
+                raise Exit(f"{error.filename}: {error.strerror}", code=1) from None
             except KeyboardInterrupt:
                 raise Exit("stopped", code=130) from None
 
