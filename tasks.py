@@ -34,7 +34,7 @@ vars(invoke.program)["sorted"] = list
 
 
 def command(**options: Any) -> Callable[[Callable[..., Any]], Task[Any]]:
-    """Make a function a command; a mistake of the user's ends it in one sentence and exit code 1."""
+    """Make a function a command; a mistake of the user's, or of the disk's, ends it in one sentence and exit code 1."""
 
     def register(body: Callable[..., Any]) -> Task[Any]:
         @functools.wraps(body)
@@ -45,6 +45,10 @@ def command(**options: Any) -> Callable[[Callable[..., Any]], Task[Any]]:
                 return body(*args, **kwargs)
             except CellarError as error:
                 raise Exit(str(error), code=1) from None
+            except OSError as error:
+                if not error.filename:
+                    raise
+                raise Exit(f"{error.filename}: {error.strerror}", code=1) from None
             except KeyboardInterrupt:
                 raise Exit("stopped", code=130) from None
 
@@ -56,7 +60,7 @@ def command(**options: Any) -> Callable[[Callable[..., Any]], Task[Any]]:
 
 ALL = ""
 """In place of one notebook's name: every notebook of the pipeline, in its order."""
-RESTART = "a service that runs already goes on with the one before until it is started again"
+FOLLOWS = "a service that runs follows within a second or two"
 OPTIONS = {
     "data": "a table: its name in data/ or a path; without it, every table in data/",
     "target": "the column to predict, where the table's card does not say it",
@@ -221,29 +225,54 @@ def models(c: Any) -> None:
 
 @command(
     positional=["model", "version"],
-    help={"model": "which model", "version": "which version, a number", "reason": "why, for the record"},
+    help={
+        "model": "which model",
+        "version": "which version, a number",
+        "reason": "why, for the record",
+        "force": "promote what the gate held back; needs a reason",
+    },
 )
-def promote(c: Any, model: str, version: str, reason: str = "promoted by hand") -> None:
+def promote(c: Any, model: str, version: str, reason: str = "", force: bool = False) -> None:
     """Make a published version the one that is served."""
+    from service import promotion
+
     if not version.isdecimal():
         raise Exit(f"a version is a whole number, got {version!r}; inv models lists them", code=1)
-    _registry().promote(model, int(version), reason)
-    print(f"{model} version {version} is champion now; {RESTART}")
+    promotion.promote(_registry(), model, int(version), reason, force)
+    print(f"{model} version {version} is champion now; {FOLLOWS}")
 
 
 @command(positional=["model"], help={"model": "which model", "reason": "why, for the record"})
-def rollback(c: Any, model: str, reason: str = "rolled back by hand") -> None:
+def rollback(c: Any, model: str, reason: str = "") -> None:
     """Go back to the champion before."""
-    print(f"{model} version {_registry().rollback(model, reason)} is champion again; {RESTART}")
+    from service import promotion
+
+    print(f"{model} version {promotion.rollback(_registry(), model, reason).version} is champion again; {FOLLOWS}")
 
 
 @command()
 def verify(c: Any) -> None:
-    """Check every bundle: hashes, format, golden rows."""
-    from workshop.listing import verify_all
+    """Check every bundle, champion and history."""
+    from workshop.verification import verify_all
 
-    if _tell_checks(verify_all(_registry())):
-        raise Exit("what is BAD cannot be served: train again, or roll back where it is champion", code=1)
+    bad = _tell_checks(verify_all(_registry()))
+    if bad:
+        raise Exit(f"{bad} of these checks failed; each says what to do", code=1)
+
+
+@command(help={"keep": "how many of the newest versions, and of the latest champions, stay"})
+def prune(c: Any, keep: str = "5") -> None:
+    """Remove old versions, stale candidates and what crashes left."""
+    from service import config
+    from workshop import pruning, reports
+    from workshop.server import whole
+
+    registry, folder = _registry(), config.read().reports
+    removed = 0
+    for what in pruning.prune(registry, folder, whole("--keep", keep, 1_000_000)):
+        print(f"removed {what}")
+        removed += 1
+    print(f"All versions: {reports.write_index(folder, registry)}" if removed else "There is nothing to remove.")
 
 
 @command()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import chaos
 from chaos.experiment import Experiment, Outcome
+from service.errors import CellarError
 
 
 def experiments() -> dict[int, Experiment]:
@@ -46,4 +47,7 @@ def _tell(experiment: Experiment, scale: float) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(min(main(), 1))
+    try:
+        raise SystemExit(min(main(), 1))
+    except CellarError as error:
+        raise SystemExit(str(error)) from None

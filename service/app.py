@@ -19,6 +19,7 @@ from service.live import Live
 from service.registry import Registry
 from service.trial import trial
 from service.web.catalogue import catalogue
+from service.web.control import control
 from service.web.documentation import documentation
 from service.web.edge import REFUSED, Dialect, Edge
 from service.web.metrics import MEDIA, Metrics
@@ -27,7 +28,7 @@ from service.web.replies import http_problem, problem
 log = logging.getLogger("cellar")
 
 DIALECTS: tuple[Dialect, ...] = (native, mlflow, kserve, oip)
-PAGES = (catalogue, documentation, mlflow.pages, kserve.pages, oip.pages, vetiver.pages)
+PAGES = (catalogue, control, documentation, mlflow.pages, kserve.pages, oip.pages, vetiver.pages)
 
 PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; "
@@ -120,7 +121,7 @@ def _cellar_error(error: CellarError) -> Response:
     if isinstance(error, OverloadError):
         reply.headers["Retry-After"] = "1"
     if isinstance(error, UnauthorizedError):
-        reply.headers["WWW-Authenticate"] = 'Basic realm="Cellar", Bearer'
+        reply.headers["WWW-Authenticate"] = error.challenge
     return reply
 
 

@@ -148,6 +148,12 @@ class Verdict(msgspec.Struct, frozen=True):
     champion: int | None = None
     difference: Metric | None = None
 
+    @property
+    def objection(self) -> str:
+        """What speaks against the version: the reasons that do not say `passed`, or all of them if each does."""
+        against = [reason for reason in self.reasons if not reason.startswith("passed")]
+        return "; ".join(against or self.reasons)
+
 
 class Calibration(msgspec.Struct, frozen=True):
     """Ascending conformity scores of held-out rows: |true - predicted|, or 1 - the true class's probability.

@@ -146,10 +146,12 @@ class Call:
             raise too_late(self.config.deadline)
 
 
-def decode(body: bytes, decoder: Callable[[bytes], Any] = msgspec.json.decode) -> Any:
+def decode(
+    body: bytes, decoder: Callable[[bytes], Any] = msgspec.json.decode, example: str = '{"instances": [...]}'
+) -> Any:
     """Return the JSON of a body as `decoder` makes it, or raise RequestError saying what is wrong with it."""
     if not body:
-        raise RequestError('the body is empty: send JSON such as {"instances": [...]}')
+        raise RequestError(f"the body is empty: send JSON such as {example}")
     try:
         return decoder(body)
     except RecursionError as error:

@@ -32,6 +32,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     poll: float = 1.0
     max_memory: int = 2 * 1024 * 1024 * 1024
     read_token: str = ""
+    token: str = ""
     log: Literal["requests", "values", "errors"] = "requests"
 
 

@@ -119,10 +119,24 @@ class MediaTypeError(RequestError):
 
 
 class UnauthorizedError(RequestError):
-    """Raised if a request lacks the token that it needs."""
+    """Raised if a request lacks the token that it needs; `challenge` is how a client may send it."""
 
     status = 401
     title = "Not authorised"
+    challenge = 'Basic realm="Cellar", Bearer'
+
+
+class ControlTokenError(UnauthorizedError):
+    """Raised if a request that changes what is served lacks its token: a browser is not to ask a person for it."""
+
+    challenge = 'Bearer realm="Cellar"'
+
+
+class ForbiddenError(RequestError):
+    """Raised if a request comes from where it may not."""
+
+    status = 403
+    title = "Not allowed"
 
 
 class OverloadError(CellarError):

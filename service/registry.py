@@ -80,16 +80,20 @@ class Registry:
         lines = chain.from_iterable(_recorded_and_not(self.home(model)))
         return [event for line in lines if (event := _event(line))]
 
+    def unreadable_lines(self, model: str) -> list[int]:
+        """Return which lines of the history cannot be read, counted from 1; blank ones are none."""
+        lines = _lines(self.home(model) / HISTORY)
+        return [at for at, line in enumerate(lines, 1) if line and not _event(line)]
+
     def promote(self, model: str, version: int, reason: str, action: str = PROMOTE, over: int | None = ANY) -> None:
         """Make a published `version` champion, with the reason on record.
 
         Raise PromotionError if it is not published, or if `over` names another champion than there is by now.
         """
-        if version not in self.versions(model):
-            known = ", ".join(map(str, self.versions(model))) or "none"
-            raise PromotionError(f"{model} has no published version {version} (published: {known})")
+        self._check_published(model, version)
         home = self.home(model)
         with bundle.writing(home):
+            self._check_published(model, version)  # it may have been pruned meanwhile
             previous = self.champion(model)
             if over not in (ANY, previous):
                 raise PromotionError(f"{model} has another champion by now, version {previous}: compare with that one")
@@ -103,15 +107,26 @@ class Registry:
 
     def rollback(self, model: str, reason: str = "rollback") -> int:
         """Make the champion that the present one was promoted over champion again and return its version."""
-        now, published = self.champion(model), set(self.versions(model))
+        now = self.champion(model)
+        before = self.champion_before(model, now)
+        if before is None:
+            raise PromotionError(f"{model} has no earlier champion to go back to")
+        self.promote(model, before, reason, ROLLBACK, over=now)
+        return before
+
+    def champion_before(self, model: str, version: int | None) -> int | None:
+        """Return the published champion that `version` was promoted over last, or None: where a rollback leads."""
+        published = set(self.versions(model))
         # Only promotions count: to go back twice must not return to what was gone back from.
-        promotions = [event for event in self.history(model) if event.action == PROMOTE and event.version == now]
-        for event in reversed(promotions):
-            if event.previous in published and event.previous != now:
-                assert event.previous is not None
-                self.promote(model, event.previous, reason, ROLLBACK, over=now)
-                return event.previous
-        raise PromotionError(f"{model} has no earlier champion to go back to")
+        promotions = [event for event in self.history(model) if event.action == PROMOTE and event.version == version]
+        before = [event.previous for event in reversed(promotions)]
+        return next((number for number in before if number in published and number != version), None)
+
+    def _check_published(self, model: str, version: int) -> None:
+        published = self.versions(model)
+        if version not in published:
+            known = ", ".join(map(str, published)) or "none"
+            raise PromotionError(f"{model} has no published version {version} (published: {known})")
 
     def candidates_to_serve(self, model: str) -> list[int]:
         """Return the versions to try, best first: the champion, then earlier champions, the latest first."""

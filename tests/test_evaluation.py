@@ -9,7 +9,7 @@ from sklearn.dummy import DummyClassifier
 
 from modeling.grading import evaluation
 from modeling.grading.evaluation import judge
-from service.bundle import Metric
+from service.bundle import Metric, Verdict
 
 LAW = settings(deadline=None, max_examples=60)
 
@@ -172,6 +172,13 @@ def test_the_gate_goes_by_the_metric_it_is_given():
     better = judge("classification", y, eager, lazy, lazy, 4, metric="balanced_accuracy")
     assert better.promote and "balanced_accuracy 0.800 against 0.500 of the champion" in better.reasons[1]
     assert not judge("classification", y, eager, lazy, lazy, 4).promote
+
+
+def test_what_stands_on_record_says_whose_will_it_was():
+    """A promotion by the gate is told with all of its reasons, one in spite of it with those that speak against."""
+    passed, failed = Verdict(True, ["passed: a", "passed: b"]), Verdict(False, ["passed: a", "failed: b"])
+    assert evaluation.on_record(passed) == "passed: a; passed: b"
+    assert evaluation.on_record(failed) == "promote=always, in spite of the gate: failed: b"
 
 
 def test_the_verdict_tells_the_difference_to_the_champion():

@@ -34,6 +34,14 @@ def test_an_empty_house_says_what_to_do(tmp_path):
     assert listing.table(Registry(tmp_path / "no")) == "Nothing is published yet: run the pipeline."
 
 
+def test_a_long_reason_is_cut(artifacts):
+    """A line of the list stays a line: of a reason its beginning is shown, without what would move the cursor."""
+    reason = "two\nlines \x1b[2J and " + "much more " * 40
+    Registry(artifacts).promote("wine", 1, reason)
+    _, line = listing.table(Registry(artifacts)).splitlines()
+    assert "two lines  [2J and much more" in line and line.endswith("…") and len(line) < 200
+
+
 def test_damage_is_listed(artifacts):
     """A version that cannot be read is still a line, with the command that tells more."""
     (artifacts / "wine" / "1" / bundle.MANIFEST).write_text("{}")
@@ -46,37 +54,6 @@ def test_a_metric_without_a_value_is_unknown(artifacts, reseal):
     path.write_text(re.sub(r'("accuracy": \{\s*"value": )[\d.]+', r"\1null", path.read_text()))
     reseal(path.parent)
     assert "accuracy unknown" in listing.table(Registry(artifacts))
-
-
-def test_sound_bundles_pass(houses_artifacts):
-    """Every published version is loaded and answers its golden rows."""
-    assert list(listing.verify_all(Registry(houses_artifacts))) == [
-        (True, "houses version 1"),
-        (True, "prices version 1"),
-    ]
-
-
-def test_damage_and_a_lost_champion_are_told(artifacts):
-    """What is wrong is told with the model and the version, and so is a champion that is not there."""
-    (artifacts / "wine" / "1" / bundle.MODEL).write_bytes(b"")
-    (artifacts / "wine" / "champion").write_text("7\n")
-    damaged, lost = listing.verify_all(Registry(artifacts))
-    assert not damaged[0] and damaged[1].startswith("wine version 1: ") and "model.onnx is damaged" in damaged[1]
-    assert lost == (False, "wine: the champion, 7, is not a published version; promote one")
-
-
-def test_a_model_that_nobody_promoted_is_sound(artifacts):
-    """A version that the gate held back is no damage."""
-    (artifacts / "wine" / "champion").unlink()
-    assert list(listing.verify_all(Registry(artifacts))) == [
-        (True, "wine version 1"),
-        (True, "wine has no champion: no version was promoted"),
-    ]
-
-
-def test_an_empty_house_is_sound(tmp_path):
-    """With nothing published there is nothing wrong, and the cure is told."""
-    assert list(listing.verify_all(Registry(tmp_path))) == [(True, "nothing is published yet: run the pipeline")]
 
 
 def test_what_became_of_a_version_is_told(artifacts):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -224,6 +225,44 @@ def test_token_is_described_where_it_is_asked_for(served: Document):
         is_open = "/health" in path or path == "/ping"
         assert ("401" in operation["responses"], operation.get("security")) == (not is_open, [] if is_open else None)
     assert "secret" not in json.dumps(guarded)
+
+
+def test_the_token_of_promotions_is_described_where_it_is_asked_for(every_model: Path):
+    """Promotion and rollback need a bearer; nothing else does where readers need none."""
+    wine = bundle.read(every_model / "wine" / "1")
+    for config in (Config(token="secret"), Config(token="secret", read_token="reader"), Config()):
+        made = document([wine], config)
+        for path, _, operation in operations(made):
+            if path.endswith(("/promote", "/rollback")):
+                asked = [{"token": []}] if config.token else None
+                assert (operation.get("security"), "401" in operation["responses"]) == (asked, bool(config.token))
+                assert not config.token or resolved(made, operation["responses"]["401"])
+            elif not config.read_token:
+                assert "security" not in operation and "401" not in operation["responses"]
+        assert ("securitySchemes" in made["components"]) == bool(config.token) and "secret" not in json.dumps(made)
+
+
+def test_promotion_and_rollback_are_as_described(every_model: Path, tmp_path: Path):
+    """Done and refused in every way, each reply is what the document says of its status; so is the body's example."""
+    artifacts = shutil.copytree(every_model, tmp_path / "artifacts")
+    shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / "3")
+    client = create_app({"artifacts": artifacts, "reports": tmp_path}).test_client()
+    made: Document = client.get("/openapi.json").json
+    (body,) = made["components"]["schemas"]["Promotion"]["examples"]
+    asked = (
+        ("promote", 200, {"json": body}),
+        ("promote", 409, {"json": {"version": 2}}),
+        ("promote", 400, {"json": {"version": 0}}),
+        ("promote", 415, {"data": "{}"}),
+        ("promote", 403, {"json": body, "headers": {"Origin": "https://evil.example.org"}}),
+        ("rollback", 200, {"json": made["components"]["schemas"]["Rollback"]["examples"][0]}),
+        ("rollback", 409, {"json": {}}),
+    )
+    for verb, status, options in asked:
+        operation = made["paths"][f"/models/wine/{verb}"]["post"]
+        reply = client.post(f"/models/wine/{verb}", **options)
+        assert reply.status_code == status, reply.text
+        check(made, operation, reply)
 
 
 def test_limits_are_those_of_the_service(every_model: Path):

@@ -307,8 +307,9 @@ class TestSecondRun:
     def test_the_gate_compares_on_rows_that_both_held_out(self, again):
         """Another seed holds out other rows: the two are compared on those in common, which are fewer."""
         metrics = load(again.registry.place("wine", 2)).bundle.metrics
-        counts = [int(re.search(r"on (\d+) held-out rows", reason)[1]) for reason in metrics.verdict.reasons]
+        counts = [int(re.search(r"on (\d+) held-out rows", reason)[1]) for reason in metrics.verdict.reasons[:2]]
         assert "of the champion, version 1" in metrics.verdict.reasons[1]
+        assert re.match(r"(passed|failed): the recall of (no )?class ", metrics.verdict.reasons[2])
         assert len(set(counts)) == 1 and counts[0] < metrics.rows
         assert metrics.verdict.champion == 1
 
@@ -318,6 +319,27 @@ class TestSecondRun:
         assert not verdict.promote and any(reason.startswith("failed: r2") for reason in verdict.reasons)
         assert again.registry.champion("diabetes") == 1
         assert len(again.registry.history("diabetes")) == 1
+
+    def test_the_guard_rails_hold_a_forgetful_model_back(self, house, tmp_path):
+        """Where no recall may fall at all, a tree is held back by name of the class, and a word overrules the gate."""
+        shutil.copytree(house.folder, tmp_path / "house")
+        given = {"estimator": "decision_tree", "recall_drop": 0.0, "growth": 0.0, "promote": "always"}
+        forced = run(tmp_path / "house", Job(ROOT / "data" / "wine.csv", given))
+        verdict = load(forced.registry.place("wine", 2)).bundle.metrics.verdict
+        assert not verdict.promote
+        assert any(re.match(r"failed: the recall of class \d falls from ", reason) for reason in verdict.reasons)
+        assert any(reason == "passed: one row answered within 5 ms" for reason in verdict.reasons)
+        event = forced.registry.history("wine")[-1]
+        assert (event.version, event.previous) == (2, 1)
+        assert event.reason == f"promote=always, in spite of the gate: {verdict.objection}"
+
+    def test_a_limit_that_is_none_ends_in_a_sentence(self, house, tmp_path):
+        """A guard rail that could hold nothing back is refused before anything is published."""
+        shutil.copytree(house.folder, tmp_path / "house")
+        given = {"estimator": "decision_tree", "growth": -1.0}
+        failed = run(tmp_path / "house", Job(ROOT / "data" / "wine.csv", given))
+        assert failed.outcomes["wine"].error == "the parameter `growth` must be a number of at least 0, got -1.0"
+        assert failed.registry.versions("wine") == [1]
 
     def test_the_index_lists_both(self, again):
         """Newest first, with a link to each report."""

@@ -148,6 +148,19 @@ def test_untouched_knows_what_a_model_was_not_trained_on(rows, seed, share):
     assert found == out or len(set(found)) == 1
 
 
+@LAW
+@given(ROWS, ROWS, SEED, SEED, SHARE, SHARE, st.booleans())
+def test_no_row_that_models_are_compared_on_was_learned_from(rows, more, seed, other, share, size, stratify):
+    """Split by another seed and share, with data appended, duplicates and all: neither knows a row of the gate's."""
+    small, large = table(rows), table(rows + more)
+    test = held_out(large, "y", size, other, stratify)
+    compared = large[test & untouched(large, Split(seed, share, ["a", "t"]))]
+    known = [small[~held_out(small, "y", share, seed, stratify)], large[~test]]
+    frames = [frame.fillna({"a": 99.0, "t": ""}) for frame in (compared, *known)]
+    contents = [set(map(tuple, frame[["a", "t"]].to_numpy().tolist())) for frame in frames]
+    assert not contents[0] & (contents[1] | contents[2])
+
+
 @pytest.mark.parametrize("share", [0, 1, -0.5, 1.5, float("nan"), float("inf")])
 def test_a_share_outside_of_0_to_1_is_refused(share):
     """Holding out nothing, all, or no number at all ends in a sentence that names the parameter."""

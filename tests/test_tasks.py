@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,12 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import changed
 
 from service.registry import Registry
 
 ROOT = Path(__file__).parents[1]
 MENU = (
-    "setup doctor data lab explore train evaluate pipeline serve predict models promote rollback verify "
+    "setup doctor data lab explore train evaluate pipeline serve predict models promote rollback verify prune "
     "reproduce test bench lint format lock clean"
 ).split()
 
@@ -124,6 +126,47 @@ def test_promote_keeps_a_reason(inv, artifacts):
     assert [event.reason for event in history[-2:]] == ["promoted by hand", "a whim"]
 
 
+def test_promote_and_rollback_go_forth_and_back(inv, artifacts):
+    """What the gate held back needs --force and a reason; the way back is one command."""
+    shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / "2")
+    changed(artifacts / "wine" / "2", metrics={"verdict": {"promote": False, "reasons": ["failed: worse"]}})
+    told = r"the gate held wine version 2 back \(failed: worse\): to promote it in spite of that, say force"
+    for words in ((), ("--force",), ("--reason", "I want it")):
+        fails(inv("promote", "wine", "2", *words, artifacts=artifacts), told)
+    done = inv("promote", "wine", "2", "--force", "--reason", "I want it", artifacts=artifacts)
+    assert done.returncode == 0 and done.stdout.startswith("wine version 2 is champion now")
+    done = inv("rollback", "wine", "--reason", "oh", artifacts=artifacts)
+    assert done.stdout.startswith("wine version 1 is champion again")
+    reasons = [event.reason for event in Registry(artifacts).history("wine")[1:]]
+    assert reasons == ["I want it (by force; the gate: failed: worse)", "oh"]
+
+
+def test_prune_says_what_it_removed(inv, artifacts, tmp_path):
+    """Versions beyond those to keep go, each in a line, and the list of reports is written anew; then nothing does."""
+    for version in (2, 3):
+        shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / str(version))
+    assert inv("prune", artifacts=artifacts).stdout == "There is nothing to remove.\n"
+    done = inv("prune", "--keep", "1", artifacts=artifacts)
+    index = tmp_path / "reports" / "index.html"
+    assert done.stdout == f"removed wine version 2\nAll versions: {index}\n"
+    assert Registry(artifacts).versions("wine") == [1, 3] and index.is_file()
+    assert inv("verify", artifacts=artifacts).returncode == 0
+
+
+@pytest.mark.parametrize("words", [("promote", "wine", "1"), ("rollback", "wine"), ("prune",), ("models",)])
+def test_what_the_disk_refuses_is_told(inv, artifacts, words):
+    """A file that cannot be read or written ends a command in its name and the reason."""
+    (artifacts / "wine" / "history.jsonl").unlink()
+    (artifacts / "wine" / "history.jsonl").mkdir()
+    fails(inv(*words, artifacts=artifacts), r"\S+/wine/history\.jsonl: Is a directory")
+
+
+@pytest.mark.parametrize("keep", ["0", "-1", "many"])
+def test_prune_keeps_one_at_least(inv, keep):
+    """To keep none, or no number, is refused."""
+    fails(inv("prune", f"--keep={keep}"), rf"--keep must be a whole number between 1 and 1000000, got '{keep}'")
+
+
 def test_rollback_without_an_earlier_champion(inv):
     """Where there is nothing to go back to, that is told."""
     fails(inv("rollback", "wine"), r"wine has no earlier champion to go back to")
@@ -217,7 +260,7 @@ def test_verify_fails_for_damage(inv, artifacts):
     done = inv("verify", artifacts=artifacts)
     assert done.returncode == 1
     assert done.stdout.startswith("BAD  wine version 1: ") and "is damaged" in done.stdout
-    assert done.stderr == "what is BAD cannot be served: train again, or roll back where it is champion\n"
+    assert done.stderr == "2 of these checks failed; each says what to do\n"
 
 
 @pytest.mark.parametrize(("words", "told"), [((), "--input is missing"), (("--input", "x.csv"), "--output is missing")])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from service import config
 from service.registry import Registry
-from workshop import environment, listing
+from workshop import environment, verification
 
 
 def examine() -> Iterator[tuple[bool, str]]:
@@ -24,4 +24,4 @@ def examine() -> Iterator[tuple[bool, str]]:
         yield os.access(existing, os.W_OK), f"{folder} can be written"
     free = shutil.disk_usage(config.ROOT).free / 2**30
     yield free > 1, f"{free:.0f} GiB free"
-    yield from listing.verify_all(Registry(settings.artifacts))
+    yield from verification.verify_all(Registry(settings.artifacts))

@@ -1,13 +1,13 @@
-"""Telling a person what is published, and whether it is sound."""
+"""Telling a person what is published."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from service import bundle
 from service.errors import BundleError
-from service.model import load
 from service.registry import Registry
+
+WIDTH = 100
+"""Letters of a reason that are listed; the history has all of it."""
 
 
 def table(registry: Registry) -> str:
@@ -17,7 +17,7 @@ def table(registry: Registry) -> str:
         promoted = {event.version: event for event in registry.history(name)}
         for version in reversed(bundle.versions(registry.home(name))):
             event = promoted.get(version) if registry.champion(name) == version else None
-            why = f"{event.at[:16]}, {event.reason}" if event else ""
+            why = f"{event.at[:16]}, {_one_line(event.reason)}" if event else ""
             rows.append((name, str(version), *_facts(registry, name, version), why))
     if len(rows) == 1:
         return "Nothing is published yet: run the pipeline."
@@ -36,26 +36,14 @@ def verdict(registry: Registry, name: str, version: int) -> str:
         return f"{name} version {version} is a candidate: evaluate it next"
     if registry.champion(name) == version:
         return f"{name} version {version} is the champion: {_headline(metrics)}"
-    reasons = "; ".join(metrics.verdict.reasons)
-    return f"{name} version {version} is published and not the champion: {_headline(metrics)} ({reasons})"
+    told = f"{name} version {version} is published and not the champion: {_headline(metrics)}"
+    return f"{told} ({metrics.verdict.objection})"
 
 
-def verify_all(registry: Registry) -> Iterator[tuple[bool, str]]:
-    """Yield for every published version whether it is sound, and what is wrong if it is not."""
-    if not registry.names():
-        yield True, "nothing is published yet: run the pipeline"
-    for name in registry.names():
-        for version in bundle.versions(registry.home(name)):
-            try:
-                metrics = load(registry.place(name, version)).bundle.metrics
-                yield True, f"{name} version {version}{'' if metrics else ', a candidate'}"
-            except BundleError as error:
-                yield False, f"{name} version {version}: {error}"
-        champion = registry.champion(name)
-        if champion is None:
-            yield True, f"{name} has no champion: no version was promoted"
-        elif champion not in registry.versions(name):
-            yield False, f"{name}: the champion, {champion}, is not a published version; promote one"
+def _one_line(text: str) -> str:
+    """Return the beginning of a text from outside, without what would move a terminal's cursor."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    return plain if len(plain) <= WIDTH else f"{plain[: WIDTH - 1]}…"
 
 
 def _facts(registry: Registry, name: str, version: int) -> tuple[str, str, str]:

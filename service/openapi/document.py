@@ -10,7 +10,7 @@ from service.calibration import most
 from service.config import Config
 from service.explanation import most_explained
 from service.include import usual_coverage
-from service.openapi import descriptions, protocols, schemas, tables
+from service.openapi import control, descriptions, protocols, schemas, tables
 from service.openapi.operations import (
     MODEL_HEADERS,
     PROBLEM,
@@ -56,18 +56,24 @@ def document(bundles: Sequence[Bundle], config: Config) -> Schema:
         "paths": paths,
         "components": _components(bundles, config),
     }
-    return made if config.read_token else _without_token(made)
+    return made if config.read_token else _without_read_token(made, bool(config.token))
 
 
-def _without_token(made: Schema) -> Schema:
-    """Take out of a document what is so only where a token is asked for."""
-    del made["security"], made["components"]["securitySchemes"]
-    for name in [name for name in made["components"]["responses"] if name.endswith("401")]:
-        del made["components"]["responses"][name]
+def _without_read_token(made: Schema, controlled: bool) -> Schema:
+    """Take out of a document what is so only where a token is asked for; `controlled`: one is, to change models."""
+    del made["security"]
     for methods in made["paths"].values():
         for each in methods.values():
-            each.pop("security", None)
-            each["responses"].pop("401", None)
+            if not (controlled and each.get("security") is control.SECURITY):
+                each.pop("security", None)
+                each["responses"].pop("401", None)
+    parts = made["components"]
+    for name in [name for name in parts["responses"] if name.endswith("401")]:
+        if not (controlled and name.startswith(control.TOLD)):
+            del parts["responses"][name]
+    del parts["securitySchemes"]["password"]
+    if not controlled:
+        del parts["securitySchemes"]
     return made
 
 
@@ -115,6 +121,7 @@ def _model_paths(bundle: Bundle) -> Schema:
             404,
             tag=name,
         ),
+        **control.paths(name),
     }
 
 
@@ -194,7 +201,9 @@ def _components(bundles: Sequence[Bundle], config: Config) -> Schema:
     given = {"name": "X-Request-Id", "in": "header", "description": "A name of your own for the request."}
     return {
         "schemas": _schemas(bundles, config),
-        "responses": {str(status): refusal(status, when) for status, when in WHEN.items()} | protocols.responses(),
+        "responses": {str(status): refusal(status, when) for status, when in WHEN.items()}
+        | control.responses()
+        | protocols.responses(),
         "parameters": {"X-Request-Id": {**given, "schema": {"type": "string"}}},
         "headers": {
             "X-Request-Id": header(schemas.REQUEST_ID),
@@ -213,6 +222,7 @@ def _schemas(bundles: Iterable[Bundle], config: Config) -> Schema:
     made = {
         "Problem": schemas.problem(),
         **descriptions.schemas_of(),
+        **control.schemas_of(),
         PROBLEM: schemas.problem_document(),
     }
     for bundle in bundles:

@@ -177,6 +177,13 @@ def of_structs(*kinds: type[msgspec.Struct]) -> dict[str, Schema]:
     return {name: schema | closed(schema["properties"]) for name, schema in components.items()}
 
 
+def of_bodies(*examples: msgspec.Struct) -> dict[str, Schema]:
+    """Return {name: schema} of documents as the service reads them, of which one of each kind is given."""
+    given = {type(example).__name__: example for example in examples}
+    _, components = msgspec.json.schema_components(map(type, examples), ref_template=reference("{name}"))
+    return {name: {**each, "examples": [msgspec.to_builtins(given[name])]} for name, each in components.items()}
+
+
 def closed(properties: Schema, required: Sequence[str] | None = None) -> Schema:
     """Return the schema of an object with these properties and no others, all of them required unless said."""
     needed = list(properties if required is None else required)

@@ -212,6 +212,12 @@ def judge(
     return Verdict(beyond and level, reasons, version, gain)
 
 
+def on_record(verdict: Verdict) -> str:
+    """Return why a version becomes champion: what the gate says, or that it does so in spite of what the gate says."""
+    passed = "; ".join(verdict.reasons)
+    return passed if verdict.promote else f"promote=always, in spite of the gate: {verdict.objection}"
+
+
 def _passed(good: bool) -> str:
     return "passed" if good else "failed"
 

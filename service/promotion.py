@@ -1,0 +1,86 @@
+"""Promotion and rollback as somebody asks for them by hand: the gate's word stands unless it is overruled by force."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from service import bundle
+from service.errors import BundleError, PromotionError
+from service.registry import Event, Registry
+
+Reason = Annotated[str, msgspec.Meta(max_length=1000, description="Why, for the record.")]
+# To JSON Schema 2.0 is a whole number, to msgspec it is none.
+Version = Annotated[float, msgspec.Meta(ge=1, le=999_999_999, multiple_of=1, description="A published version.")]
+Force = Annotated[bool, msgspec.Meta(description="Promote what the gate held back; needs a reason.")]
+
+
+class Promotion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a request to promote holds."""
+
+    version: Version
+    reason: Reason = ""
+    force: Force = False
+
+    @classmethod
+    def example(cls) -> Promotion:
+        """Return one as somebody could send it."""
+        return cls(3, "fewer misses among the rare class")
+
+
+class Rollback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a request to roll back holds."""
+
+    reason: Reason = ""
+
+    @classmethod
+    def example(cls) -> Rollback:
+        """Return one as somebody could send it."""
+        return cls("it misses the rare class")
+
+
+def promote(registry: Registry, model: str, version: int, reason: str = "", force: bool = False) -> Event:
+    """Make a published version champion and return the event in its history.
+
+    What the gate held back needs `force` and a reason, which then stands on record with the gate's own words. Raise
+    PromotionError if it is not published, damaged, or held back.
+    """
+    objection = held_back(registry, model, version) if version in registry.versions(model) else ""
+    told = reason.strip()
+    if objection and not (force and told):
+        raise PromotionError(
+            f"the gate held {model} version {version} back ({objection}): "
+            "to promote it in spite of that, say force and give a reason"
+        )
+    told = told or "promoted by hand"
+    registry.promote(model, version, f"{told} (by force; the gate: {objection})" if objection else told)
+    return _recorded(registry, model, version)
+
+
+def rollback(registry: Registry, model: str, reason: str = "") -> Event:
+    """Make the champion before champion again and return the event; PromotionError if there is none."""
+    version = registry.rollback(model, reason.strip() or "rolled back by hand")
+    return _recorded(registry, model, version)
+
+
+def held_back(registry: Registry, model: str, version: int) -> str:
+    """Return why the gate does not let a published version become champion, "" if it does.
+
+    A verdict without reasons, on no rows, or on a figure that is none lets nothing pass. Raise PromotionError if the
+    version is damaged.
+    """
+    try:
+        metrics = bundle.read(registry.place(model, version)).metrics
+    except BundleError as error:
+        raise PromotionError(f"{model} version {version} cannot be promoted: {error}") from error
+    if metrics is None or not metrics.verdict.reasons:
+        return "it has no verdict"
+    headline = metrics.held_out.get(metrics.headline)
+    if metrics.rows < 1 or headline is None or headline.value is None:
+        return f"its verdict rests on {metrics.rows} rows and no {metrics.headline}"
+    return "" if metrics.verdict.promote else metrics.verdict.objection
+
+
+def _recorded(registry: Registry, model: str, version: int) -> Event:
+    return next(event for event in reversed(registry.history(model)) if event.version == version)

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service import bundle
+from service.errors import PromotionError
+from service.registry import Registry
+from workshop import pruning
+from workshop.pruning import prune, superfluous
+from workshop.verification import verify_all
+
+OLD = 1_000_000_000
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> Path:
+    """The folder of reports, with a page for each of ten versions."""
+    for version in range(1, 11):
+        place = tmp_path / "reports" / "wine" / str(version)
+        place.mkdir(parents=True)
+        (place / "03_evaluate.html").touch()
+    return tmp_path / "reports"
+
+
+@pytest.fixture
+def registry(artifacts: Path) -> Registry:
+    """`wine` in nine published versions, of which 1, 3 and 4 were champion in turn, and 10, a candidate."""
+    for number in range(2, 10):
+        shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / str(number))
+    registry = Registry(artifacts)
+    for version in (3, 4):
+        registry.promote("wine", version, "better")
+    first = bundle.read(artifacts / "wine" / "1")
+    bundle.write_candidate(artifacts, first.manifest, first.golden, first.model)
+    return registry
+
+
+def pages(reports: Path) -> list[int]:
+    """Return of which versions there are pages."""
+    return sorted(int(path.name) for path in (reports / "wine").iterdir())
+
+
+def test_old_versions_go_with_their_reports(registry: Registry, reports: Path):
+    """The champion, where rollbacks lead, and the newest stay, and are sound; each that went is told."""
+    assert list(prune(registry, reports, 2)) == [f"wine version {version}" for version in (2, 5, 6, 7)]
+    assert registry.versions("wine") == [1, 3, 4, 8, 9] and registry.candidates("wine") == [10]
+    assert pages(reports) == [1, 3, 4, 8, 9, 10]
+    assert all(good for good, _ in verify_all(registry))
+    assert registry.rollback("wine") == 3 and registry.rollback("wine") == 1
+
+
+def test_one_rollback_is_always_left(registry: Registry, reports: Path):
+    """However few are to be kept, the champion before is among them."""
+    list(prune(registry, reports, 1))
+    assert registry.versions("wine") == [3, 4, 9]
+    assert registry.rollback("wine") == 3
+
+
+def test_a_second_time_there_is_nothing_to_remove(registry: Registry, reports: Path):
+    """What is kept is kept; with room for all nothing goes."""
+    assert list(prune(registry, reports, 9)) == []
+    assert list(prune(registry, reports, 3)) != []
+    assert list(prune(registry, reports, 3)) == []
+
+
+def test_what_was_rolled_back_from_is_no_way_back(registry: Registry, reports: Path):
+    """After a rollback the champion's own predecessor stays, and the versions that were champion last."""
+    registry.rollback("wine")
+    list(prune(registry, reports, 1))
+    assert registry.versions("wine") == [1, 3, 9]
+    assert registry.rollback("wine") == 1
+
+
+def test_candidates_go_when_they_are_a_day_old(registry: Registry, reports: Path):
+    """A young one may be somebody's who is about to evaluate it."""
+    assert "wine version 10" not in list(prune(registry, reports, 9))
+    os.utime(registry.place("wine", 10), (OLD, OLD))
+    assert list(prune(registry, reports, 9)) == ["wine version 10"]
+    assert registry.candidates("wine") == [] and pages(reports) == list(range(1, 10))
+
+
+def test_what_crashes_left_goes_when_it_is_a_day_old(registry: Registry, reports: Path):
+    """Folders, files and links, beside versions, inside them and among the reports; nothing that a link leads to."""
+    home = registry.home("wine")
+    (reports.parent / "precious").mkdir()
+    for folder in (home / ".candidate-a", home / ".candidate-b", reports / ".run-a", reports / ".run-b"):
+        (folder / "deep").mkdir(parents=True)
+    for file in (home / ".champion-1-2", home / "4" / ".metrics.json-1-2"):
+        file.touch()
+    (home / ".candidate-c").symlink_to(reports.parent / "precious")
+    old = [home / ".candidate-a", home / ".candidate-c", home / "4" / ".metrics.json-1-2", reports / ".run-a"]
+    for path in old:
+        os.utime(path, (OLD, OLD), follow_symlinks=False)
+    assert list(prune(registry, reports, 9)) == [
+        "wine: .candidate-a, which a crash left",
+        "wine: .candidate-c, which a crash left",
+        "wine: .metrics.json-1-2, which a crash left",
+        ".run-a among the reports, which a crash left",
+    ]
+    assert not [path for path in old if path.exists() or path.is_symlink()]
+    assert (home / ".candidate-b").is_dir() and (home / ".champion-1-2").exists() and (reports / ".run-b").is_dir()
+    assert (reports.parent / "precious").is_dir()
+
+
+def test_a_crash_leaves_a_version_whole_or_gone(registry: Registry, reports: Path, monkeypatch: pytest.MonkeyPatch):
+    """Stopped in the middle of deleting, every version that can be seen is whole; the next time finishes it."""
+
+    def half(path: Path, **_: bool) -> None:
+        next(path.iterdir()).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pruning.shutil, "rmtree", half)
+        with pytest.raises(KeyboardInterrupt):
+            list(prune(registry, reports, 2))
+    assert registry.versions("wine") == [1, 3, 4, 8, 9]
+    assert all(good for good, _ in verify_all(registry) if "crash" not in _)
+    assert list(prune(registry, reports, 2)) == [f"wine version {version}" for version in (2, 5, 6, 7)]
+    assert not list(registry.home("wine").glob(".*")) and pages(reports) == [1, 3, 4, 8, 9, 10]
+
+
+def test_pages_of_a_number_that_is_used_again_stay(registry: Registry, reports: Path):
+    """Where a crash left a candidate's rest and its number went to another, that one's pages are not its pages."""
+    (registry.home("wine") / ".removed-10-abc").mkdir()
+    assert list(prune(registry, reports, 9)) == ["wine version 10"]
+    assert registry.candidates("wine") == [10] and 10 in pages(reports)
+
+
+def test_what_is_about_to_be_promoted_is_refused_and_not_lost(registry: Registry, reports: Path):
+    """A promotion that comes too late is told that there is no such version; the champion is not touched."""
+    list(prune(registry, reports, 1))
+    with pytest.raises(PromotionError, match=r"no published version 6 \(published: 3, 4, 9\)"):
+        registry.promote("wine", 6, "too late")
+    assert registry.champion("wine") == 4
+
+
+def test_a_promotion_that_waited_for_the_lock_looks_again(
+    registry: Registry, reports: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A version that was pruned between the first look and the lock never becomes champion."""
+    from service import registry as module
+
+    locked = module.locked
+
+    def late(folder: Path):
+        shutil.rmtree(registry.place("wine", 6), ignore_errors=True)
+        return locked(folder)
+
+    monkeypatch.setattr(module, "locked", late)
+    with pytest.raises(PromotionError, match="no published version 6"):
+        registry.promote("wine", 6, "raced")
+    assert registry.champion("wine") == 4 and registry.history("wine")[-1].version == 4
+
+
+def test_the_newest_number_stays_though_it_is_damaged(registry: Registry, reports: Path):
+    """No number names two models: the newest that may have been served stays, older damaged ones go."""
+    for version in (2, 9):
+        (registry.place("wine", version) / bundle.SUMS).write_bytes(b"")
+    shutil.rmtree(registry.place("wine", 10))
+    list(prune(registry, reports, 1))
+    assert bundle.versions(registry.home("wine")) == [3, 4, 8, 9]
+
+
+def test_without_a_champion_file_the_history_counts(registry: Registry, reports: Path):
+    """What would be served in its place stays."""
+    (registry.home("wine") / "champion").unlink()
+    list(prune(registry, reports, 2))
+    assert registry.versions("wine") == [3, 4, 8, 9]
+
+
+def test_an_empty_house_has_nothing(tmp_path: Path):
+    """No folder, no reports, nothing to remove and no error."""
+    assert list(prune(Registry(tmp_path / "none"), tmp_path / "nothing", 5)) == []
+
+
+STEPS = st.lists(st.one_of(st.integers(1, 9), st.just("back")), max_size=12)
+
+
+@settings(deadline=None, max_examples=40)
+@given(steps=STEPS, keep=st.integers(1, 4))
+def test_every_rollback_within_reach_survives(
+    tmp_path_factory: pytest.TempPathFactory, wine_artifacts: Path, steps: list[int | str], keep: int
+):
+    """Whatever was promoted and rolled back, `keep` rollbacks lead where they led before, and the newest are there."""
+    registry = _house(tmp_path_factory, wine_artifacts)
+    for step in steps:
+        try:
+            registry.rollback("wine") if step == "back" else registry.promote("wine", int(step), "so")
+        except PromotionError:
+            continue
+    twin = Registry(shutil.copytree(registry.folder, registry.folder.parent / "twin"))
+    list(prune(registry, registry.folder, keep))
+    assert registry.versions("wine")[-keep:] == twin.versions("wine")[-keep:]
+    assert set(superfluous(twin, "wine", keep)) == set(twin.versions("wine")) - set(registry.versions("wine"))
+    assert [_back(registry) for _ in range(keep)] == [_back(twin) for _ in range(keep)]
+
+
+def _house(tmp_path_factory: pytest.TempPathFactory, wine_artifacts: Path) -> Registry:
+    folder = tmp_path_factory.mktemp("many") / "artifacts"
+    for number in range(1, 10):
+        place = folder / "wine" / str(number)
+        place.mkdir(parents=True)
+        shutil.copy(wine_artifacts / "wine" / "1" / bundle.SUMS, place)
+    return Registry(folder)
+
+
+def _back(registry: Registry) -> int | None:
+    try:
+        return registry.rollback("wine")
+    except PromotionError:
+        return None

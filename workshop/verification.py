@@ -1,0 +1,86 @@
+"""Checking what is published: every bundle, the champion and the history, each fault with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from service import bundle
+from service.errors import BundleError
+from service.model import load
+from service.registry import CHAMPION, HISTORY, Registry
+from workshop.leftovers import homes, is_old, leftovers
+
+Check = tuple[bool, str]
+"""Whether something is as it should be, and what was found."""
+
+
+def verify_all(registry: Registry) -> Iterator[Check]:
+    """Yield what was found of every model: its versions, its champion, its history, and what crashes left."""
+    if not registry.names():
+        yield True, "nothing is published yet: run the pipeline"
+    for name in homes(registry):
+        try:
+            yield from _verify(registry, name)
+        except OSError as error:
+            yield False, f"{name}: {error.filename} cannot be read ({error.strerror}): mend that and try again"
+
+
+def _verify(registry: Registry, name: str) -> Iterator[Check]:
+    sound = []
+    for version in bundle.versions(registry.home(name)):
+        check = _version(registry, name, version)
+        sound += [version] if check[0] else []
+        yield check
+    yield from _champion(registry, name, sound)
+    yield from _history(registry, name)
+    yield from _leftovers(registry, name)
+
+
+def _version(registry: Registry, name: str, version: int) -> Check:
+    try:
+        metrics = load(registry.place(name, version)).bundle.metrics
+    except BundleError as error:
+        return False, f"{name} version {version}: {error}"
+    return True, f"{name} version {version}{'' if metrics else ', a candidate'}"
+
+
+def _champion(registry: Registry, name: str, sound: list[int]) -> Iterator[Check]:
+    """Yield what is wrong with the file that names the champion, by itself and against the history."""
+    champion, history = registry.champion(name), registry.history(name)
+    if champion is None and not history and not (registry.home(name) / CHAMPION).exists():
+        if registry.versions(name):
+            yield True, f"{name} has no champion: no version was promoted"
+    elif champion is None:
+        yield False, f"{name}: the file {CHAMPION} is missing or names no version: {_cure(registry, name, sound)}"
+    elif champion not in registry.versions(name):
+        told = f"{name}: the champion, {champion}, is not a published version"
+        yield False, f"{told}: {_cure(registry, name, sound)}"
+    elif champion not in sound:
+        yield False, f"{name}: the champion, {champion}, is damaged: {_cure(registry, name, sound)}"
+    elif not history or history[-1].version != champion:
+        ends = f"{HISTORY} ends with version {history[-1].version}" if history else f"{HISTORY} says nothing"
+        stays = f"inv promote {name} {champion} puts it on record, or promote another"
+        yield False, f"{name}: the champion is {champion}, and {ends}: {stays}"
+
+
+def _cure(registry: Registry, name: str, sound: list[int]) -> str:
+    """Return what makes a sound version champion: the latest that was, else the newest."""
+    known = [*registry.candidates_to_serve(name), *reversed(registry.versions(name))]
+    best = [version for version in known if version in sound and version in registry.versions(name)]
+    return f"inv promote {name} {best[0]} makes a sound one champion" if best else "train it again"
+
+
+def _history(registry: Registry, name: str) -> Iterator[Check]:
+    lines = registry.unreadable_lines(name)
+    if lines:
+        which = f"line{'s' * (len(lines) > 1)} {', '.join(map(str, lines))} of {HISTORY}"
+        yield False, f"{name}: {which} cannot be read, and what they said does not count: take them out by hand"
+
+
+def _leftovers(registry: Registry, name: str) -> Iterator[Check]:
+    for path in leftovers(registry, name):
+        told = f"{name}: {path.relative_to(registry.home(name))}"
+        if is_old(path):
+            yield False, f"{told} is what a crash left: inv prune removes it"
+        else:
+            yield True, f"{told} is being written, or is what a crash left: inv prune removes it when it is a day old"
