@@ -200,10 +200,13 @@ def test_a_client_that_asks_before_it_sends_is_invited(toy: Running):
 
 
 def test_nothing_but_http_is_spoken(toy: Running):
-    """A wish to upgrade is not granted: without a body the request is answered, with one it is told so."""
-    head = "Connection: Upgrade\r\nUpgrade: h2c\r\n"
+    """A wish to upgrade is not granted: the request is answered as it is, body and all, and the connection ended."""
+    head = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
     assert statuses(toy.talk(request(head=head, method="GET"), GET, end=False)) == [200]
-    refused(toy, request(head=head, body=b"abc"), 501, "Upgrade")
+    whole, cut = request(head=head, body=b"abcdef"), len(request(head=head, body=b"abcdef")) - 3
+    for pieces in ([whole], [whole[:cut], whole[cut:]], [chunked("/quick/echo", b"abc", b"def", head=head)]):
+        ((status, headers, body),) = replies(toy.talk(*pieces, GET, end=False))
+        assert (status, headers["connection"], json.loads(body)["size"]) == (200, "close", 6)
 
 
 # ---- the bytes of a reply

@@ -70,6 +70,17 @@ class Server(Protocol):
         """Call a function in the event loop, from whatever thread."""
 
 
+def _has_body(environ: dict[str, Any]) -> bool:
+    return environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ
+
+
+class Rest:
+    """What is left of a request once its head was read: its body."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.on_body, self.on_message_complete = connection.on_body, connection.on_message_complete
+
+
 class Connection(asyncio.Protocol):
     """A client; what is known of the request that comes in, and what is still to be answered."""
 
@@ -105,9 +116,10 @@ class Connection(asyncio.Protocol):
             return
         self.around += len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.last = True  # nothing is spoken but HTTP/1.1: the request is answered, what follows is not read
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._read_on(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._refuse(400, f"this is not HTTP: {error}")
         if self.around > HEAD and self.stage != NOTHING:
@@ -152,12 +164,22 @@ class Connection(asyncio.Protocol):
         length = environ.get("CONTENT_LENGTH", "0")
         if self.last:
             return
-        if parser.should_upgrade() and (length != "0" or "HTTP_TRANSFER_ENCODING" in environ):
-            self._refuse(501, "nothing is spoken here but HTTP/1.1: send the request without the header Upgrade")
-        elif len(length) > 9 and int(length) > self.server.most and not self.active:
+        if len(length) > 9 and int(length) > self.server.most and not self.active:
             self._stream()  # nobody waits for what will be refused
         elif "HTTP_EXPECT" in environ and not self.active:
             self._invite(environ)
+
+    def _read_on(self, rest: bytes) -> None:
+        """Answer a request that asks for another protocol too, and end: nothing is spoken but HTTP/1.1."""
+        if not self.exchange:
+            self.last = True
+            return
+        # The parser takes what stands behind the head for that protocol: another one has to read the body.
+        environ, self.exchange.keep = self.exchange.environ, False
+        length = environ.get("CONTENT_LENGTH")
+        framing = f"Content-Length: {length}" if length else "Transfer-Encoding: chunked"
+        self.parser = httptools.HttpRequestParser(Rest(self))
+        self.parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode() + rest)
 
     def _look_closer(self, version: str, environ: dict[str, Any]) -> None:
         """Refuse what another server on the way may have understood otherwise."""
@@ -197,6 +219,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Have the request answered, after those before it."""
+        if self.parser.should_upgrade() and self.exchange and _has_body(self.exchange.environ):
+            return
         self.stage = NOTHING
         exchange, self.exchange = self.exchange, None
         if self.last:
