@@ -9,9 +9,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from chaos.asked import Asked, build, served
 from chaos.clients import Client, asking, told, wait_for_answers
 from chaos.experiment import Experiment, Outcome
-from chaos.serving import House, Service, build, served
+from chaos.house import Served
 
 TIMES = 50
 ANSWERS = 50
@@ -21,10 +22,10 @@ WAIT = 0.1
 GRACE = 30
 """Seconds for the service to do what it was told."""
 
-Serve = Callable[[House], AbstractContextManager[Service]]
+Serve = Callable[[Asked], AbstractContextManager[Served]]
 
 
-def crowd(house: House, port: int) -> list[Client]:
+def crowd(house: Asked, port: int) -> list[Client]:
     """Return clients of each kind: one connection or many, one row or many."""
     ones = [Client(port, house.one, [house.label], fresh) for fresh in (False, False, False, True, True, True)]
     return [*ones, Client(port, house.many, house.labels), Client(port, house.many, house.labels, fresh=True)]
@@ -54,7 +55,7 @@ def run(folder: Path, scale: float, serve: Serve = served) -> Outcome:
     )
 
 
-def _terminate(service: Service, clients: list[Client], draw: random.Random, broken: list[str]) -> int:
+def _terminate(service: Served, clients: list[Client], draw: random.Random, broken: list[str]) -> int:
     """End the service; return how many requests were on their way."""
     with asking(clients):
         wait_for_answers(clients, ANSWERS)
@@ -71,7 +72,7 @@ def _terminate(service: Service, clients: list[Client], draw: random.Random, bro
     return hit
 
 
-def _hang_up(service: Service, clients: list[Client], draw: random.Random, broken: list[str]) -> int:
+def _hang_up(service: Served, clients: list[Client], draw: random.Random, broken: list[str]) -> int:
     """Have all workers replaced; return how many were."""
     wait_for_answers(clients, ANSWERS)
     time.sleep(draw.random() * WAIT)

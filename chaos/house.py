@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
 import requests
 
 from bench.serve.trained import train
@@ -22,6 +21,7 @@ from service.model import load
 from service.registry import Registry
 
 ESTIMATORS = ("logistic_regression", "lda", "random_forest", "svm", "mlp", "extra_trees", "gradient_boosting", "rda")
+WORKERS = 2
 PATIENCE = 60
 
 
@@ -71,9 +71,10 @@ class Served(NamedTuple):
         """Where it answers."""
         return f"http://127.0.0.1:{self.port}"
 
-    def workers(self) -> list[psutil.Process]:
-        """Return its worker processes."""
-        return psutil.Process(self.process.pid).children()
+    def workers(self) -> list[int]:
+        """Return the ids of the processes that serve."""
+        pid = self.process.pid
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def count(self, name: str, **labels: str) -> float:
         """Return the sum of a metric's samples that have these labels."""
@@ -85,15 +86,20 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def serving(artifacts: Path, workers: int = 2, **settings: Any) -> Iterator[Served]:
-    """Run the server on a free port of this machine, ready to answer; `settings` are `CELLAR_*` variables."""
+def serving(
+    artifacts: Path, workers: int = WORKERS, program: Sequence[str] = ("-m", "service"), **settings: Any
+) -> Iterator[Served]:
+    """Run the server, or what Python is told instead, on a free port of this machine, and end it with the context.
+
+    `settings` are `CELLAR_*` variables. It is ready to answer.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     given = {"artifacts": artifacts, "reports": artifacts.parent, "log": "errors", **settings}
     with (artifacts.parent / "server.log").open("ab") as told:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service", "--port", str(port), "--workers", str(workers)],
+            [sys.executable, *program, "--port", str(port), "--workers", str(workers)],
             cwd=ROOT,
             env={**os.environ, **{f"CELLAR_{name.upper()}": str(value) for name, value in given.items()}},
             stdout=told,

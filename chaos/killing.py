@@ -12,9 +12,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
+from chaos.asked import Asked, build, served
 from chaos.clients import Client, asking, told, wait_for_answers
 from chaos.experiment import Experiment, Outcome
-from chaos.serving import WORKERS, House, Service, build, served
+from chaos.house import WORKERS, Served
 
 TIMES = 200
 ANSWERS = 20
@@ -25,7 +26,7 @@ ALIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 INODE = re.compile(r"socket:\[(\d+)\]")
 
 
-def run(folder: Path, scale: float, serve: Callable[[House], AbstractContextManager[Service]] = served) -> Outcome:
+def run(folder: Path, scale: float, serve: Callable[[Asked], AbstractContextManager[Served]] = served) -> Outcome:
     """Kill a worker TIMES times, and look whose requests are lost, and when all workers serve again."""
     house, draw, times = build(folder), random.Random(9), max(1, round(TIMES * scale))
     broken: list[str] = []
@@ -50,9 +51,7 @@ def run(folder: Path, scale: float, serve: Callable[[House], AbstractContextMana
     )
 
 
-def _kill_one(
-    service: Service, clients: list[Client], draw: random.Random, broken: list[str]
-) -> tuple[set[int], float]:
+def _kill_one(service: Served, clients: list[Client], draw: random.Random, broken: list[str]) -> tuple[set[int], float]:
     """Kill a worker; return the ports of its clients, and the seconds until all workers served again."""
     wait_for_answers(clients, ANSWERS)
     time.sleep(draw.random() / 50)
@@ -70,7 +69,7 @@ def _kill_one(
     return ports, time.monotonic() - start
 
 
-def _all_serve(service: Service, gone: int, held: ExitStack) -> bool:
+def _all_serve(service: Served, gone: int, held: ExitStack) -> bool:
     """Return whether each of as many workers as there should be has answered; what asked stays open to be seen."""
     connection = held.enter_context(socket.create_connection(("127.0.0.1", service.port)))
     connection.sendall(ALIVE)

@@ -37,7 +37,7 @@ def held(served: Served) -> Held:
     """Return what the workers hold for good: the least of a few looks, a connection or a trial comes and goes."""
     looks = []
     for _ in range(5):
-        workers: Sequence[psutil.Process] = served.workers()
+        workers = [psutil.Process(each) for each in served.workers()]
         looks.append(
             (
                 sum(each.memory_full_info().uss for each in workers),
@@ -58,7 +58,7 @@ def swaps(folder: Path, scale: float) -> Outcome:
         for version in (2, 3, 1):
             made.registry.promote("wine", version, "seen once")
             wait_until_serving(served, "wine", version)
-        ids = {each.pid for each in served.workers()}
+        ids = served.workers()
         # The first answer of each worker loads what writes them.
         known = max(served.count("cellar_reloads_total", outcome="loaded") for _ in range(20))
         looks = []
@@ -71,7 +71,7 @@ def swaps(folder: Path, scale: float) -> Outcome:
         swapped = served.count("cellar_reloads_total", outcome="loaded") - known
         looks.append(held(served))
         broken = [*wrong, *_grown(looks)]
-        if {each.pid for each in served.workers()} != ids:
+        if served.workers() != ids:
             broken.append("a worker was replaced")
     if swapped < count:
         broken.append(f"of {count} promotions in two workers only {swapped:.0f} were noticed")

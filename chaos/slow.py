@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
+from chaos.asked import Asked, build, served
 from chaos.clients import Client, asking, told
 from chaos.experiment import Experiment, Outcome
-from chaos.serving import House, Service, build, served
+from chaos.house import Served
 
 SECONDS = 90
 """How long the slow ones are there: longer than any patience with them."""
@@ -100,7 +101,7 @@ class Slow(threading.Thread):
         return True
 
 
-def run(folder: Path, scale: float, serve: Callable[[House], AbstractContextManager[Service]] = served) -> Outcome:
+def run(folder: Path, scale: float, serve: Callable[[Asked], AbstractContextManager[Served]] = served) -> Outcome:
     """Serve the slow ones and others at the same time; the others are counted once all slow ones are there."""
     house = build(folder)
     with serve(house) as service:
@@ -121,7 +122,7 @@ def run(folder: Path, scale: float, serve: Callable[[House], AbstractContextMana
     return _judge(slow, there, others, took, memory)
 
 
-def _others(house: House, port: int) -> list[Client]:
+def _others(house: Asked, port: int) -> list[Client]:
     kinds = [(house.one, [house.label]), (house.one, [house.label]), (house.many, house.labels)]
     return [Client(port, sent, wanted, fresh, PATIENCE) for sent, wanted in kinds for fresh in (False, True)]
 

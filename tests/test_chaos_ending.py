@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chaos import ending
-from chaos.serving import served
+from chaos.asked import served
 
 pytestmark = pytest.mark.slow
 
