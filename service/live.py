@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 from service import bundle
 from service.errors import BundleError, NoModelError, NotFoundError
-from service.files import sha256
 from service.model import Model, load
 from service.registry import Registry
 
@@ -59,12 +58,12 @@ class Live:
         self._sound: set[Key] = set()
         self._refusals: dict[Key, Refusal] = {}
         self._others: dict[tuple[str, int], Model] = {}
-        self._looking = threading.Lock()
+        self._looking, self._keeping = threading.Lock(), threading.Lock()
         self._locks: defaultdict[tuple[str, int], threading.Lock] = defaultdict(threading.Lock)
 
     def load(self) -> None:
         """Load every model's champion; where that is refused, the latest earlier champion that is sound."""
-        orders = {name: self.registry.candidates_to_serve(name) for name in self.registry.names()}
+        orders = {name: self._order(name) for name in self.registry.names()}
         self._try([self._key(name, order[0]) for name, order in orders.items() if order])
         for name, order in orders.items():
             told: list[str] = []
@@ -101,14 +100,25 @@ class Live:
 
     def _look(self) -> None:
         for name in self.registry.names():
-            version, served = self.registry.champion(name), self.champions.get(name)
-            if version is None or (served and served.version == version):
-                continue
+            served = self.champions.get(name)
             try:
-                self._serve(name, self._load(name, version))
+                version = self.registry.champion(name)
+                if version is None:
+                    continue
+                if not served or served.version != version:
+                    self._serve(name, self._load(name, version))
                 self.refused = {other: why for other, why in self.refused.items() if other != name}
             except BundleError as error:
                 self._tell(name, [f"version {version} was refused: {error}"])
+            except OSError as error:
+                self._tell_unreadable(name, error)
+
+    def _order(self, name: str) -> list[int]:
+        try:
+            return self.registry.candidates_to_serve(name)
+        except OSError as error:  # the other models are served all the same
+            self._tell_unreadable(name, error)
+            return []
 
     def check_ready(self) -> None:
         """Raise NoModelError, with what was refused, unless a verified model can answer."""
@@ -127,10 +137,12 @@ class Live:
         if version not in self.registry.versions(name):
             raise NotFoundError(f"{name} has no published version {version}; see /models/{name}/versions")
         with self._locks[name, version]:  # one loads it, whoever else asks meanwhile waits
-            if (name, version) not in self._others:
+            model = self._others.get((name, version))
+            if not model:
                 model = self._load(name, version)
-                self._others = dict([*self._others.items(), ((name, version), model)][-KEPT:])
-            return self._others[name, version]
+                with self._keeping:
+                    self._others = dict([*self._others.items(), ((name, version), model)][-KEPT:])
+            return model
 
     def _none(self, name: str) -> Model:
         if self.registry.versions(name):
@@ -151,6 +163,12 @@ class Live:
         served = self.champions.get(name)
         beside = [f"version {served.version} is served instead"] if served else []
         self.refused = {**self.refused, name: "; ".join([*told, *beside])}
+
+    def _tell_unreadable(self, name: str, error: OSError) -> None:
+        before = self.refused.get(name)
+        self._tell(name, [f"{bundle.told(Path(error.filename or name), 2)} cannot be read ({error.strerror})"])
+        if self.refused[name] != before:
+            log.error("%s", self.refused[name])
 
     def _load(self, name: str, version: int) -> Model:
         """Return a version that passes its trial; raise BundleError, without trying again too soon, if it does not."""
@@ -193,8 +211,4 @@ class Live:
         self.reloads[name, "refused"] += 1
 
     def _key(self, name: str, version: int) -> Key:
-        try:
-            sums = (self.registry.place(name, version) / bundle.SUMS).read_bytes()
-        except OSError:
-            sums = b""
-        return name, version, sha256(sums)
+        return name, version, bundle.fingerprint(self.registry.place(name, version))

@@ -44,8 +44,9 @@ def promote(registry: Registry, model: str, version: int, reason: str = "", forc
     """Make a published version champion and return the event in its history.
 
     What the gate held back needs `force` and a reason, which then stands on record with the gate's own words. Raise
-    PromotionError if it is not published, damaged, or held back.
+    PromotionError if it is not published, damaged, or held back, or if another became champion meanwhile.
     """
+    champion = registry.champion(model)
     objection = held_back(registry, model, version) if version in registry.versions(model) else ""
     told = reason.strip()
     if objection and not (force and told):
@@ -54,7 +55,8 @@ def promote(registry: Registry, model: str, version: int, reason: str = "", forc
             "to promote it in spite of that, say force and give a reason"
         )
     told = told or "promoted by hand"
-    registry.promote(model, version, f"{told} (by force; the gate: {objection})" if objection else told)
+    reason = f"{told} (by force; the gate: {objection})" if objection else told
+    registry.promote(model, version, reason, over=champion)
     return _recorded(registry, model, version)
 
 

@@ -1,7 +1,7 @@
 """Loading a version in a process of its own first: what goes wrong there does not go wrong in the service.
 
-`python -m service.trial MEMORY FOLDER…` is that process. It says for each bundle, in a line of JSON, what is wrong with
-it; a bundle that it says nothing of is the one that it crashed on or did not finish.
+`python -m service.trial MEMORY SECONDS FOLDER…` is that process. It says for each bundle, in a line of JSON, what is
+wrong with it; a bundle that it says nothing of is the one that it crashed on or did not finish.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def trial(folders: Sequence[Path], memory: int, patience: float = PATIENCE) -> d
 
 def _try(folders: Sequence[Path], memory: int, patience: float) -> tuple[list[str], str]:
     """Return what a child said of the first of `folders`, and what became of it at the next."""
-    words = [sys.executable, "-m", "service.trial", str(memory), *map(str, folders)]
+    words = [sys.executable, "-m", "service.trial", str(memory), str(patience), *map(str, folders)]
     child = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     try:
         output, end = child.communicate(timeout=patience)[0], ""
@@ -72,12 +72,13 @@ def _load(folder: Path, limit: str) -> str:
 
 def main() -> None:
     """Load each bundle and say what is wrong with it."""
-    memory = int(sys.argv[1])
+    memory, patience = int(sys.argv[1]), float(sys.argv[2])
+    signal.alarm(int(patience) + 2)  # who waits for it may be gone by then
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if sys.platform == "linux" else 0
     if pages:
         most = pages * resource.getpagesize() + memory
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    for name in sys.argv[2:]:
+    for name in sys.argv[3:]:
         told = _load(Path(name), f"{memory / 1e6:,.0f} MB")
         with suppress(BrokenPipeError):  # who asked has ended
             os.write(1, msgspec.json.encode(told) + b"\n")

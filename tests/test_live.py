@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import shutil
+import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -277,3 +279,48 @@ def test_the_server_follows_promotions(registry: Registry, tmp_path: Path):
                 assert reply.status_code == 200
                 same = same + 1 if reply.json()["version"] == version else 0
             assert same == 20
+
+
+def test_a_pipe_in_place_of_the_sums_is_refused_and_not_waited_for(registry: Registry):
+    """Nobody waits for a pipe to be written to: the version is refused and the one before is served."""
+    sums = registry.place("wine", 2) / bundle.SUMS
+    sums.unlink()
+    os.mkfifo(sums)
+    live = Live(registry)
+    starting = threading.Thread(target=live.load, daemon=True)
+    starting.start()
+    starting.join(30)
+    assert not starting.is_alive()
+    assert live.get("wine").version == 1
+    assert "version 2 was refused" in live.refused["wine"]
+
+
+@pytest.mark.parametrize("name", ["champion", "history.jsonl"])
+def test_a_model_whose_folder_cannot_be_read_leaves_the_others(registry: Registry, houses_artifacts: Path, name: str):
+    """A folder in place of a model's champion or history is told of, and the other models are served."""
+    shutil.copytree(houses_artifacts / "houses", registry.folder / "houses")
+    spoilt = registry.home("houses") / name
+    spoilt.unlink()
+    spoilt.mkdir()
+    live = Live(registry)
+    live.load()
+    assert live.get("wine").version == 2
+    assert live.refused["houses"].startswith(f"houses/{name} cannot be read")
+    registry.promote("wine", 1, "back")
+    live.look()
+    assert live.get("wine").version == 1
+    assert ("houses" in live.champions) == (name != "champion")
+
+
+def test_a_refusal_is_told_no_more_once_another_is_champion(registry: Registry):
+    """Who goes back from a refused version to the one that is served is told of no refusal any more."""
+    live = Live(registry)
+    live.load()
+    shutil.copytree(registry.place("wine", 1), registry.place("wine", 3))
+    registry.promote("wine", 3, "third")
+    damage(registry, 3)
+    live.look()
+    assert "version 3 was refused" in live.refused["wine"]
+    registry.rollback("wine")
+    live.look()
+    assert live.refused == {}

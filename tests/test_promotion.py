@@ -142,3 +142,17 @@ def test_the_objection_is_what_failed():
     assert FAILED.objection == "failed: accuracy 0.9 against 1.0"
     assert Verdict(False, ["only 3 rows", "passed: b"]).objection == "only 3 rows"
     assert Verdict(True, ["passed: a", "passed: b"]).objection == "passed: a; passed: b"
+
+
+def test_of_two_at_once_one_promotes(registry: Registry, monkeypatch: pytest.MonkeyPatch):
+    """Who promotes while another does so is told, be it by hand or over HTTP."""
+    held_back = promotion.held_back
+
+    def late(*given: Any) -> str:
+        registry.promote("wine", 2, "faster")
+        return held_back(*given)
+
+    monkeypatch.setattr(promotion, "held_back", late)
+    with pytest.raises(PromotionError, match="another champion by now, version 2"):
+        promotion.promote(registry, "wine", 3)
+    assert registry.champion("wine") == 2

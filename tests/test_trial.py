@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from service import bundle
+from service.config import ROOT
 from service.trial import trial
 
 MEMORY = 1 << 30
@@ -72,3 +76,10 @@ def test_a_model_that_takes_too_much_memory(artifacts: Path, spoil):
     told = trial([folder], 100_000_000)[folder]
     assert told.startswith("wine/1") and "100 MB" in told and "(CELLAR_MAX_MEMORY)" in told
     assert trial([folder], MEMORY) == {folder: ""}
+
+
+def test_a_trial_that_nobody_waits_for_ends(artifacts: Path, spoil):
+    """The process of a hanging model outlives neither its time nor the worker that was to end it."""
+    spoil("", "time.sleep(600)")
+    words = [sys.executable, "-m", "service.trial", str(MEMORY), "1", str(artifacts / "wine" / "1")]
+    assert subprocess.run(words, check=False, cwd=ROOT, timeout=60).returncode == -signal.SIGALRM

@@ -226,3 +226,19 @@ def test_a_listener_is_not_blocked_by_who_never_asks(toy: Running):
         for _ in range(500):
             stack.enter_context(socket.create_connection(("127.0.0.1", toy.port)))
         assert toy.ask("/quick/echo")["size"] == 0
+
+
+def test_a_worker_that_hangs_is_replaced_though_a_client_reads_on():
+    """A reply that is fetched slowly keeps a worker with a hanging thread for one more deadline, and no longer."""
+    with running(workers=1, deadline=1) as toy, toy.connect() as slow, toy.connect() as hanging:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.sendall(request("/pieces?count=500&size=100000"))
+        assert slow.recv(100)
+        hanging.sendall(request("/sleep?ms=100000"))
+        assert reply(hanging)[0].status == 504
+        (before,) = toy.workers()
+        give_up = time.monotonic() + 20
+        while before in toy.workers() and time.monotonic() < give_up:
+            time.sleep(0.05)
+        assert before not in toy.workers()
+        assert toy.ask("/quick/echo")

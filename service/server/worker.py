@@ -295,6 +295,7 @@ class Worker(base.Worker):  # type: ignore[misc]
             if self.now - came > STUCK * (self.deadline + EVERY) and not self.closing:
                 log.error("a thread hangs at %s: the worker is replaced", exchange.environ["PATH_INFO"][:200])
                 self.close()
+                self.loop.call_later(self.deadline, self.loop.stop)  # nobody else ends it where a client goes on
 
     def _tell_too_late(self, exchange: Exchange) -> None:
         connection = exchange.connection
