@@ -209,8 +209,9 @@ def predict(c: Any, input: str = "", output: str = "", model: str = "wine", vers
             raise DataError(f"{name} is missing: name a file, such as {name} {cure}")
     live = Live(_registry())
     live.load()
-    count, warned = predict_file(live.get(model, version or None), Path(input), Path(output))
-    print(f"{count} predictions written to {output}")
+    answering = live.get(model, version or None)
+    count, warned = predict_file(answering, Path(input), Path(output))
+    print(f"{count} predictions of {model} version {answering.version} written to {output}")
     if warned:
         print(f"{len(warned)} values or more are new to the model, first: {warned[0]}", file=sys.stderr)
 

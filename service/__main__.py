@@ -15,6 +15,7 @@ from gunicorn.app.base import BaseApplication
 from service import config
 from service.app import create_app
 from service.errors import CellarError
+from service.server.arbiter import Arbiter
 from service.server.worker import Worker, fork_without_losing_signals
 from service.web.figures import FOLDER
 
@@ -45,6 +46,10 @@ class Server(BaseApplication):  # type: ignore[misc]
         }
         for name, value in settings.items():
             self.cfg.set(name, value)
+
+    def run(self) -> None:
+        """Run the parent of the workers."""
+        Arbiter(self).run()
 
     def load(self) -> Any:
         """Return the application, in a worker."""

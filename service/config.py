@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,6 +45,9 @@ def read(given: Mapping[str, Any] | None = None, environ: Mapping[str, str] = os
         if environ.get(variable):
             values[field.name] = _convert(environ[variable], field.type, variable)
     found = msgspec.convert({**values, **(given or {})}, Config, dec_hook=lambda kind, value: kind(value))
+    for name, value in msgspec.structs.asdict(found).items():
+        if isinstance(value, int | float) and not 0 < value < math.inf:
+            raise CellarError(f"CELLAR_{name.upper()} must be more than 0 and finite, got {value}")
     # Flask would look for a relative folder beside its own code.
     folders = {
         name: path.expanduser().resolve()

@@ -153,10 +153,12 @@ class Live:
         raise NotFoundError(f"no model is called {name[:80]!r} (models: {', '.join(self.champions)})")
 
     def _serve(self, name: str, model: Model) -> None:
-        new = name not in self.champions
+        served = self.champions.get(name)
         self.champions = {**self.champions, name: model}
         self.reloads[name, "loaded"] += 1
-        if new:
+        if served:
+            log.warning("%s version %s is served now, in place of version %s", name, model.version, served.version)
+        else:
             self.on_new_model()
 
     def _tell(self, name: str, told: list[str]) -> None:

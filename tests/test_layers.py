@@ -32,7 +32,7 @@ LAYERS = [
     {"app"},
     {"server.stream", "server.exchange"},
     {"server.connection"},
-    {"server.worker"},
+    {"server.worker", "server.arbiter"},
     {"__main__"},
 ]
 """Each module of the service imports only from layers above it in this list, never from its own."""

@@ -63,7 +63,8 @@ def test_what_the_gate_held_back_stays_so(registry: Registry, judge: Judged, rea
     """Without force, or by force without a reason, it is refused with what the gate said, and nothing changes."""
     judge(verdict=FAILED)
     with pytest.raises(
-        PromotionError, match=r"held wine version 2 back \(failed: accuracy 0.9 against 1.0\): to .* force"
+        PromotionError,
+        match=r"held wine version 2 back \(failed: accuracy 0.9 against 1.0\): to .* --force and --reason",
     ):
         promotion.promote(registry, "wine", 2, reason, force)
     assert registry.champion("wine") == 1 and len(registry.history("wine")) == 1
@@ -156,3 +157,18 @@ def test_of_two_at_once_one_promotes(registry: Registry, monkeypatch: pytest.Mon
     with pytest.raises(PromotionError, match="another champion by now, version 2"):
         promotion.promote(registry, "wine", 3)
     assert registry.champion("wine") == 2
+
+
+def test_a_rollback_passes_damaged_versions(registry: Registry):
+    """What cannot be read is passed over, on record; where nothing sound is left, that is said."""
+    for version in (2, 3):
+        registry.promote("wine", version, "next")
+    (registry.place("wine", 2) / bundle.MODEL).write_bytes(b"x")
+    event = promotion.rollback(registry, "wine", "it was worse")
+    assert (event.action, event.version, event.previous) == ("rollback", 1, 3)
+    assert event.reason == "it was worse (past version 2, damaged)"
+    registry.promote("wine", 3, "again")
+    for version in (1, 2):
+        (registry.place("wine", version) / bundle.MODEL).write_bytes(b"x")
+    with pytest.raises(PromotionError, match=r"no earlier champion that is sound \(damaged: "):
+        promotion.rollback(registry, "wine")

@@ -144,15 +144,13 @@ def test_a_promotion_that_waited_for_the_lock_looks_again(
     registry: Registry, reports: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """A version that was pruned between the first look and the lock never becomes champion."""
-    from service import registry as module
-
-    locked = module.locked
+    locked = bundle.locked
 
     def late(folder: Path):
         shutil.rmtree(registry.place("wine", 6), ignore_errors=True)
         return locked(folder)
 
-    monkeypatch.setattr(module, "locked", late)
+    monkeypatch.setattr(bundle, "locked", late)
     with pytest.raises(PromotionError, match="no published version 6"):
         registry.promote("wine", 6, "raced")
     assert registry.champion("wine") == 4 and registry.history("wine")[-1].version == 4

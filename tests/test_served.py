@@ -7,7 +7,7 @@ from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.utils.validation import check_is_fitted
 
 from modeling.exporting import export
-from modeling.grading.served import as_estimator
+from modeling.grading.served import as_estimator, first_sound
 from modeling.tables import columns
 from service.errors import InputError
 from service.model import load
@@ -63,3 +63,12 @@ def test_a_row_that_no_request_may_hold_is_refused(trained_wine):
     estimator, X = served(trained_wine)
     with pytest.raises(InputError, match="'alcohol' must not be missing"):
         estimator.predict(X.assign(alcohol=np.nan))
+
+
+def test_the_first_sound_version_is_found(artifacts):
+    """Damaged versions are passed over, and what is wrong with each is told."""
+    place = artifacts / "wine" / "1"
+    assert first_sound(load, [place])[0].version == 1
+    found, damaged = first_sound(load, [artifacts / "wine" / "9", place])
+    assert found.version == 1 and [str(error)[:16] for error in damaged] == ["wine/9/SHA256SUM"]
+    assert first_sound(load, []) == (None, [])

@@ -109,7 +109,7 @@ def test_predict_writes_one_line_for_each_row(inv, tmp_path):
     """The command says how many predictions it wrote, and where."""
     out = tmp_path / "out.csv"
     done = inv("predict", "-i", "data/wine.csv", "-o", str(out))
-    assert done.returncode == 0 and done.stdout == f"178 predictions written to {out}\n"
+    assert done.returncode == 0 and done.stdout == f"178 predictions of wine version 1 written to {out}\n"
     assert len(out.read_text().splitlines()) == 179
 
 
@@ -130,7 +130,7 @@ def test_promote_and_rollback_go_forth_and_back(inv, artifacts):
     """What the gate held back needs --force and a reason; the way back is one command."""
     shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / "2")
     changed(artifacts / "wine" / "2", metrics={"verdict": {"promote": False, "reasons": ["failed: worse"]}})
-    told = r"the gate held wine version 2 back \(failed: worse\): to promote it in spite of that, say force"
+    told = r"the gate held wine version 2 back \(failed: worse\): to promote it .*, give both --force and --reason"
     for words in ((), ("--force",), ("--reason", "I want it")):
         fails(inv("promote", "wine", "2", *words, artifacts=artifacts), told)
     done = inv("promote", "wine", "2", "--force", "--reason", "I want it", artifacts=artifacts)

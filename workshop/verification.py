@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from service import bundle
+from service import bundle, config
 from service.errors import BundleError
-from service.model import load
 from service.registry import CHAMPION, HISTORY, Registry
+from service.trial import trial
 from workshop.leftovers import homes, is_old, leftovers
 
 Check = tuple[bool, str]
@@ -37,10 +37,14 @@ def _verify(registry: Registry, name: str) -> Iterator[Check]:
 
 
 def _version(registry: Registry, name: str, version: int) -> Check:
+    place = registry.place(name, version)
     try:
-        metrics = load(registry.place(name, version)).bundle.metrics
+        if why := trial([place], config.read().max_memory)[place]:  # it may crash what loads it
+            raise BundleError(why)
+        metrics = bundle.read(place).metrics
     except BundleError as error:
-        return False, f"{name} version {version}: {error}"
+        cure = "" if version == registry.champion(name) else "; nobody is served by it: its folder may be moved away"
+        return False, f"{name} version {version}: {error}{cure}"
     return True, f"{name} version {version}{'' if metrics else ', a candidate'}"
 
 

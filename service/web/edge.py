@@ -35,6 +35,8 @@ OPEN = re.compile(r"/health/\w+|/v2/health/\w+|/ping|/health")
 ID = re.compile(r"[\x21-\x7e]{1,128}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 VALUES_SHOWN = 10_000
+LONG = re.compile("explanation|%")
+"""What a query may hold that asks for an answer of many milliseconds a row."""
 FEW = 1 << 14
 """Bytes of a body whose rows are answered in well under a millisecond by most models."""
 
@@ -137,8 +139,9 @@ class Edge:
 
     def is_quick(self, environ: Environ) -> bool:
         """Whether a request takes no time to speak of, so that a server need not give it a thread."""
-        if self._is_plain(environ):
-            return int(environ["CONTENT_LENGTH"]) <= FEW or self._is_one_too_many(environ)
+        short = self._is_plain(environ) and int(environ["CONTENT_LENGTH"]) <= FEW
+        if short and not LONG.search(environ.get("QUERY_STRING") or ""):
+            return True
         return self._is_one_too_many(environ) or OPEN.fullmatch(environ["PATH_INFO"]) is not None
 
     def _is_one_too_many(self, environ: Environ) -> bool:

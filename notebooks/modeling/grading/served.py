@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from modeling.exporting.export import as_inputs
+from service.errors import BundleError
 from service.rows.inputs import Inputs
 
 Array = npt.NDArray[Any]
@@ -59,3 +62,14 @@ class ServedClassifier(ClassifierMixin, _Served):  # type: ignore[misc]
 def as_estimator(model: Any) -> ServedClassifier | ServedRegressor:
     """Return a `service.model.Model` as a fitted estimator of scikit-learn."""
     return ServedClassifier(model) if model.classes else ServedRegressor(model)
+
+
+def first_sound(load: Callable[[Path], Any], places: Iterable[Path]) -> tuple[Any, list[BundleError]]:
+    """Return the first of the bundles that can be loaded, None if none can, and what is wrong with those before it."""
+    damaged: list[BundleError] = []
+    for place in places:
+        try:
+            return load(place), damaged
+        except BundleError as error:
+            damaged.append(error)
+    return None, damaged
