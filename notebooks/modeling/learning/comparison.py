@@ -34,7 +34,7 @@ def sample(y: npt.NDArray[Any], classify: bool, seed: int, most: int = MOST_COMP
     if len(y) <= most:
         return rows
     _, counts = np.unique(y, return_counts=True)
-    strata = y if classify and counts.min() > 1 and len(counts) <= most else None
+    strata = y if classify and counts.min() > 1 and len(counts) <= min(most, len(y) - most) else None
     drawn, _ = train_test_split(rows, train_size=most, random_state=seed, stratify=strata)
     return np.sort(drawn)
 
