@@ -45,9 +45,10 @@ def read(given: Mapping[str, Any] | None = None, environ: Mapping[str, str] = os
         if environ.get(variable):
             values[field.name] = _convert(environ[variable], field.type, variable)
     found = msgspec.convert({**values, **(given or {})}, Config, dec_hook=lambda kind, value: kind(value))
-    for name, value in msgspec.structs.asdict(found).items():
-        if isinstance(value, int | float) and not 0 < value < math.inf:
-            raise CellarError(f"CELLAR_{name.upper()} must be more than 0 and finite, got {value}")
+    if not 0 < found.poll < math.inf:
+        raise CellarError(f"CELLAR_POLL must be a number of seconds above 0, got {found.poll}")
+    if not found.deadline < math.inf:
+        raise CellarError(f"CELLAR_DEADLINE must be a finite number of seconds, got {found.deadline}")
     # Flask would look for a relative folder beside its own code.
     folders = {
         name: path.expanduser().resolve()

@@ -60,3 +60,10 @@ def test_misspelt_setting_is_refused():
 def test_the_version_is_the_projects():
     """What the service tells is the version that pyproject.toml names."""
     assert tomllib.loads((config.ROOT / "pyproject.toml").read_text())["project"]["version"] == config.VERSION
+
+
+@pytest.mark.parametrize(("name", "text"), [("poll", "0"), ("poll", "nan"), ("poll", "inf"), ("deadline", "inf")])
+def test_seconds_without_sense_are_told(name, text):
+    """What would spin, or never end, is refused by the name of the variable."""
+    with pytest.raises(CellarError, match=f"CELLAR_{name.upper()} must be a "):
+        config.read(environ={f"CELLAR_{name.upper()}": text})
