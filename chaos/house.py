@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 import requests
 
+from bench.serve.places import free_port
 from bench.serve.trained import train
 from service.config import ROOT
 from service.model import load
@@ -93,9 +93,7 @@ def serving(
 
     `settings` are `CELLAR_*` variables. It is ready to answer.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     given = {"artifacts": artifacts, "reports": artifacts.parent, "log": "errors", **settings}
     with (artifacts.parent / "server.log").open("ab") as told:
         process = subprocess.Popen(

@@ -8,7 +8,7 @@ import msgspec
 
 from service import bundle
 from service.errors import BundleError, PromotionError
-from service.registry import ROLLBACK, Event, Registry
+from service.registry import Event, Registry
 
 Reason = Annotated[str, msgspec.Meta(max_length=1000, description="Why, for the record.")]
 # To JSON Schema 2.0 is a whole number, to msgspec it is none.
@@ -62,28 +62,18 @@ def promote(registry: Registry, model: str, version: int, reason: str = "", forc
 
 def rollback(registry: Registry, model: str, reason: str = "") -> Event:
     """Make the latest sound champion before champion again and return the event; PromotionError if there is none."""
-    now = registry.champion(model)
-    version, damaged = _sound_before(registry, model, now)
-    if version is None:
-        told = f" that is sound (damaged: {', '.join(map(str, damaged))})" if damaged else ""
-        raise PromotionError(f"{model} has no earlier champion{told} to go back to")
-    past = f" (past version {', '.join(map(str, damaged))}, damaged)" if damaged else ""
-    registry.promote(model, version, (reason.strip() or "rolled back by hand") + past, ROLLBACK, over=now)
+    version = registry.rollback(
+        model, reason.strip() or "rolled back by hand", lambda version: _is_sound(registry, model, version)
+    )
     return _recorded(registry, model, version)
 
 
-def _sound_before(registry: Registry, model: str, version: int | None) -> tuple[int | None, list[int]]:
-    """Return the champion before a version that can be read, and those between that cannot."""
-    damaged: list[int] = []
-    version = registry.champion_before(model, version)
-    while version is not None and version not in damaged:
-        try:
-            bundle.read(registry.place(model, version))
-            return version, damaged
-        except BundleError:
-            damaged.append(version)
-        version = registry.champion_before(model, version)
-    return None, damaged
+def _is_sound(registry: Registry, model: str, version: int) -> bool:
+    try:
+        bundle.read(registry.place(model, version))
+    except BundleError:
+        return False
+    return True
 
 
 def held_back(registry: Registry, model: str, version: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain
@@ -105,14 +106,25 @@ class Registry:
             with suppress(OSError):
                 _record(home)
 
-    def rollback(self, model: str, reason: str = "rollback") -> int:
-        """Make the champion that the present one was promoted over champion again and return its version."""
-        now = self.champion(model)
-        before = self.champion_before(model, now)
-        if before is None:
-            raise PromotionError(f"{model} has no earlier champion to go back to")
-        self.promote(model, before, reason, ROLLBACK, over=now)
-        return before
+    def rollback(
+        self, model: str, reason: str = "rollback", sound: Callable[[int], bool] = lambda version: True
+    ) -> int:
+        """Make the champion that the present one was promoted over champion again and return its version.
+
+        One that is not `sound` is passed, on record, for the one before it; PromotionError if none is left.
+        """
+        now, passed = self.champion(model), list[int]()
+        version = self.champion_before(model, now)
+        while version is not None and version not in passed and not sound(version):
+            passed.append(version)
+            version = self.champion_before(model, version)
+        damaged = ", ".join(map(str, passed))
+        if version is None or version in passed:
+            told = f" that is sound (damaged: {damaged})" if passed else ""
+            raise PromotionError(f"{model} has no earlier champion{told} to go back to")
+        past = f" (past version {damaged}, damaged)" if passed else ""
+        self.promote(model, version, reason + past, ROLLBACK, over=now)
+        return version
 
     def champion_before(self, model: str, version: int | None) -> int | None:
         """Return the published champion that `version` was promoted over last, or None: where a rollback leads."""
