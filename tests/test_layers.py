@@ -30,7 +30,7 @@ LAYERS = [
     {"dialects", "web.catalogue", "web.control", "web.documentation"},
     {"web.edge"},
     {"app"},
-    {"server.stream", "server.exchange"},
+    {"server.stream", "server.exchange", "server.listening"},
     {"server.connection"},
     {"server.worker", "server.arbiter"},
     {"__main__"},

@@ -6,6 +6,8 @@ import time
 
 from gunicorn import arbiter
 
+from service.server.listening import refuse_newcomers, vacate
+
 PATIENCE = 60
 """Seconds that old workers serve on at most while new ones start."""
 LOOK = 0.05
@@ -21,6 +23,13 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             time.sleep(LOOK)
             self.reap_workers()
         super().manage_workers()
+        vacate({worker.age for worker in self.WORKERS.values()})
+
+    def stop(self, graceful: bool = True) -> None:
+        """End all workers, and lose nothing of what was sent to them."""
+        for listener in self.LISTENERS:
+            refuse_newcomers(listener.sock)
+        super().stop(graceful)
 
     def _begins(self) -> bool:
         """Whether there are workers too many, and one that is to stay does not serve yet."""

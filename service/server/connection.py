@@ -66,6 +66,9 @@ class Server(Protocol):
     def submit(self, exchange: Exchange) -> None:
         """Have a request answered."""
 
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection that is gone."""
+
     def call(self, function: Any, *args: Any) -> None:
         """Call a function in the event loop, from whatever thread."""
 
@@ -399,7 +402,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Tell those who still read or write, and keep nothing of what was asked."""
         self.gone = True
-        self.server.connections.discard(self)
+        self.server.lost(self)
         self.active = self.exchange = None
         self.queue.clear()
         self.pieces = []

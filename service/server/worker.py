@@ -24,6 +24,7 @@ from gunicorn.workers import base
 from service.calls import WAITING, too_late
 from service.server.connection import IDLE, Connection
 from service.server.exchange import Exchange
+from service.server.listening import Listening, refuse_newcomers
 from service.web.edge import REFUSED
 
 log = logging.getLogger("cellar")
@@ -40,8 +41,6 @@ SLICE = 0.001
 """Seconds for which requests are answered before the sockets are looked at again."""
 EVERY = 1.0
 """Seconds between two looks at all connections."""
-SHARE = 8
-"""Of so many connections of its own one more may be taken at a time."""
 LINGER = 1.0
 """Seconds that a connection without a request has left when the worker ends: the next may be on its way."""
 STUCK = 2
@@ -139,9 +138,8 @@ class Worker(base.Worker):  # type: ignore[misc]
             "wsgi.run_once": False,
             "wsgi.input_terminated": True,
         }
-        for listener in self.sockets:
-            listener.sock.setblocking(False)
-            self.loop.add_reader(listener.sock.fileno(), self._accept, listener.sock)
+        listeners = [listener.sock for listener in self.sockets]
+        self.listening = Listening(self.loop, listeners, self.age, self._take)
         self._tick()
         self.loop.call_soon(signal.pthread_sigmask, signal.SIG_UNBLOCK, TOLD)
         self.loop.run_forever()
@@ -149,32 +147,23 @@ class Worker(base.Worker):  # type: ignore[misc]
 
     # ---- connections
 
-    def _accept(self, listener: socket.socket) -> None:
-        """Take connections: one, so that the other workers get theirs, or a share of those that are there."""
-        for _ in range(1 + len(self.connections) // SHARE):
-            if not self._accept_one(listener):
-                return
-
-    def _accept_one(self, listener: socket.socket) -> bool:
-        try:
-            client, _ = listener.accept()
-        except (BlockingIOError, ConnectionError):
-            return False
-        except OSError as error:  # no descriptor is left: those who wait go on waiting
-            log.warning("a connection cannot be taken: %s", error)
-            self.loop.remove_reader(listener.fileno())
-            self.loop.call_later(EVERY, self._listen, listener)
-            return False
-        client.setblocking(False)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def _take(self, client: socket.socket) -> None:
         task = self.loop.create_task(self.loop.connect_accepted_socket(lambda: Connection(self), client))
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-        return True
+        self._count()
+        task.add_done_callback(self._taken)
 
-    def _listen(self, listener: socket.socket) -> None:
-        if not self.closing:
-            self.loop.add_reader(listener.fileno(), self._accept, listener)
+    def _taken(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        self._count()
+
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection that is gone."""
+        self.connections.discard(connection)
+        self._count()
+
+    def _count(self) -> None:
+        self.listening.count(len(self.connections) + len(self.tasks))
 
     def _look_at_the_clock(self) -> None:
         self.now = time.monotonic()
@@ -185,11 +174,11 @@ class Worker(base.Worker):  # type: ignore[misc]
         self._look_at_the_clock()
         self.notify()
         if self.ppid != os.getppid():
-            self.close()
+            self._end_alone()
         self._end_the_late()
         for connection in list(self.connections):
             connection.sweep(LINGER if self.closing else IDLE)
-        if self.closing and not (self.connections or self.tasks):
+        if self.closing and not (self.listening.sockets or self.connections or self.tasks):
             self.loop.stop()
 
     def close(self) -> None:
@@ -197,15 +186,17 @@ class Worker(base.Worker):  # type: ignore[misc]
         if self.closing:
             return
         self.closing = True
-        for listener in self.sockets:
-            self.loop.remove_reader(listener.sock.fileno())
-            while self._accept_one(listener.sock):
-                pass
-            listener.close()
+        self.listening.close()
         self._look_at_the_clock()
         for connection in self.connections:
             connection.since = self.now
         self.loop.call_soon(self._tick)
+
+    def _end_alone(self) -> None:
+        """End because the parent is gone, which would have told all workers to."""
+        for listener in self.listening.sockets:
+            refuse_newcomers(listener)
+        self.close()
 
     # ---- requests
 
