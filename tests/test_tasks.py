@@ -244,15 +244,12 @@ def test_words_for_a_measurement(inv):
     fails(inv("bench", "serve", "--", "--peers", "nobody"), r"no peer is called 'nobody'")
 
 
-@pytest.mark.kernel
-def test_an_unknown_estimator(inv, tmp_path):
-    """An estimator that is none of ours is told by the notebook, in one sentence, with the list."""
-    done = inv("train", "--data", "wine", "--estimator", "magic", artifacts=tmp_path / "artifacts")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    told = [line for line in done.stderr.splitlines() if "failed after" not in line]
-    assert len(told) == 1 and re.match(
-        r"wine: the parameter `estimator`: 'magic' is not .* choose among auto, logistic", told[0]
-    )
+@pytest.mark.parametrize("step", ["train", "pipeline"])
+def test_an_unknown_estimator(inv, tmp_path, step):
+    """An estimator that is none of ours is told before a notebook starts, in one sentence, with the list."""
+    told = r"wine: the parameter `estimator`: 'magic' is not .* choose among auto, logistic"
+    fails(inv(step, "--data", "wine", "--estimator", "magic"), told)
+    assert not (tmp_path / "reports").exists()
 
 
 @pytest.mark.kernel
