@@ -8,58 +8,18 @@ if __name__ == "__main__":
     environment.enter()  # makes .venv where it is missing and goes on inside it
 
 # What a command needs is imported in its body, so that the menu appears at once.
-import functools
 import os
-import shlex
-import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import invoke.program
 from invoke.collection import Collection
-from invoke.exceptions import Exit
 from invoke.program import Program
-from invoke.tasks import Task, task
 
-if TYPE_CHECKING:
-    from workshop.execution import Outcome
+from workshop.menu import command, program, typed
 
 ROOT = Path(__file__).resolve().parent
-
-# invoke lists commands by the alphabet; a menu has an order, the one in which they stand here.
-vars(invoke.program)["sorted"] = list
-
-
-def command(**options: Any) -> Callable[[Callable[..., Any]], Task[Any]]:
-    """Make a function a command; a mistake of the user's, or of the disk's, ends it in one sentence and exit code 1."""
-
-    def register(body: Callable[..., Any]) -> Task[Any]:
-        @functools.wraps(body)
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            from service.errors import CellarError
-
-            try:
-                return body(*args, **kwargs)
-            except CellarError as error:
-                raise Exit(str(error), code=1) from None
-            except OSError as error:
-                if not error.filename:
-                    raise
-                raise Exit(f"{error.filename}: {error.strerror}", code=1) from None
-            except KeyboardInterrupt:
-                raise Exit("stopped", code=130) from None
-
-        made: Task[Any] = task(**options)(guarded)
-        return made
-
-    return register
-
-
-ALL = ""
-"""In place of one notebook's name: every notebook of the pipeline, in its order."""
 FOLLOWS = "a service that runs follows within a second or two"
 OPTIONS = {
     "data": "a table: its name in data/ or a path; without it, every table in data/",
@@ -82,10 +42,9 @@ def setup(c: Any) -> None:
 def doctor(c: Any) -> None:
     """Check the machine, the folders and the published models."""
     from workshop.doctor import examine
+    from workshop.verification import tell
 
-    bad = _tell_checks(examine())
-    if bad:
-        raise Exit(f"{bad} of these checks failed", code=1)
+    tell(examine())
 
 
 @command()
@@ -100,8 +59,10 @@ def data(c: Any) -> None:
 @command()
 def lab(c: Any) -> None:
     """Open the notebooks in JupyterLab."""
+    from workshop import programs
+
     root = ["--allow-root"] if os.geteuid() == 0 else []
-    _python("jupyter", "lab", f"--notebook-dir={ROOT / 'notebooks'}", *root)
+    programs.run("jupyter", "lab", f"--notebook-dir={ROOT / 'notebooks'}", *root)
 
 
 @command(
@@ -118,19 +79,14 @@ def new(c: Any, name: str, path: str, target: str = "", overwrite: bool = False)
     from service import config
     from workshop.new import take_in
 
-    taken = take_in(name, path, config.read().data, target, overwrite)
-    rows, columns = taken.table.table.shape
-    found = "" if taken.fault else f"; a {taken.task} of {taken.table.target!r}"
-    print(f"{rows} rows, {columns} columns, read as {taken.table.form.told()}{found}")
-    if taken.fault:
-        print(f"Its target cannot be learned yet: {taken.fault}")
-    print(f"Correct what was inferred in {taken.card}, then: inv pipeline --data {name}")
+    print(take_in(name, path, config.read().data, target, overwrite).told)
+    print(f"Correct what was inferred there, then: {typed(f'pipeline --data {name}')}")
 
 
 @command(help={name: OPTIONS[name] for name in ("data", "target", "parameter")}, iterable=["parameter"])
 def explore(c: Any, data: str = "", target: str = "", parameter: Sequence[str] | None = None) -> None:
     """Run 01_explore: what is in a table?"""
-    _run_notebooks("01_explore", data, parameter, target=target)
+    _run_notebooks(steps=["01_explore"], data=data, parameter=parameter, target=target)
 
 
 @command(help={name: text for name, text in OPTIONS.items() if name != "force"}, iterable=["parameter"])
@@ -144,7 +100,8 @@ def train(
     parameter: Sequence[str] | None = None,
 ) -> None:
     """Run 02_train: make a candidate, not served until evaluated."""
-    _run_notebooks("02_train", data, parameter, target=target, model=model, estimator=estimator, seed=seed)
+    named = {"target": target, "model": model, "estimator": estimator, "seed": seed}
+    _run_notebooks(steps=["02_train"], data=data, parameter=parameter, **named)
 
 
 @command(
@@ -154,9 +111,11 @@ def train(
     },
     iterable=["parameter"],
 )
-def evaluate(c: Any, data: str = "", model: str = "", version: int = 0, parameter: Sequence[str] | None = None) -> None:
+def evaluate(
+    c: Any, data: str = "", model: str = "", version: str = "", parameter: Sequence[str] | None = None
+) -> None:
     """Run 03_evaluate: measure, publish, promote if better."""
-    _run_notebooks("03_evaluate", data, parameter, model=model, version=version)
+    _run_notebooks(steps=["03_evaluate"], data=data, parameter=parameter, model=model, version=version)
 
 
 @command(help=OPTIONS, iterable=["parameter"])
@@ -171,22 +130,17 @@ def pipeline(
     force: bool = False,
 ) -> None:
     """All three: explore, train, evaluate and publish."""
-    _run_notebooks(ALL, data, parameter, force=force, target=target, model=model, estimator=estimator, seed=seed)
+    named = {"target": target, "model": model, "estimator": estimator, "seed": seed}
+    _run_notebooks(data=data, parameter=parameter, force=force, **named)
 
 
 @command(help={"host": "address to listen on", "port": "port to listen on", "workers": "processes that answer"})
 def serve(c: Any, host: str = "127.0.0.1", port: str = "5000", workers: str = "2") -> None:
     """Serve the champions; run the pipeline first if it never ran."""
-    from service.files import locked
     from workshop import server
 
-    registry = _registry()
-    number, count = server.whole("--port", port, 65535), server.whole("--workers", workers, 64)
-    with server.claimed(host, number, registry.folder):
-        with locked(registry.folder):  # of services that start at once, one runs the pipeline
-            if not registry.models():
-                _run_notebooks(ALL, go_on=True)
-        sys.exit(server.run(host, number, count, registry))
+    port_, workers_ = server.whole("--port", port, 65535), server.whole("--workers", workers, 64)
+    sys.exit(server.serve(host, port_, workers_, _registry()))
 
 
 @command(
@@ -198,22 +152,13 @@ def serve(c: Any, host: str = "127.0.0.1", port: str = "5000", workers: str = "2
         "version": "without it, the champion",
     },
 )
-def predict(c: Any, input: str = "", output: str = "", model: str = "wine", version: int = 0) -> None:
+def predict(c: Any, input: str = "", output: str = "", model: str = "wine", version: str = "") -> None:
     """Send a CSV of rows through a model into another CSV."""
-    from service.errors import DataError
-    from service.live import Live
-    from workshop.batch import predict_file
+    from workshop.batch import predict_by
+    from workshop.server import whole
 
-    for name, path, cure in (("--input", input, "data/wine.csv"), ("--output", output, "predictions.csv")):
-        if not path:
-            raise DataError(f"{name} is missing: name a file, such as {name} {cure}")
-    live = Live(_registry())
-    live.load()
-    answering = live.get(model, version or None)
-    count, warned = predict_file(answering, Path(input), Path(output))
-    print(f"{count} predictions of {model} version {answering.version} written to {output}")
-    if warned:
-        print(f"{len(warned)} values or more are new to the model, first: {warned[0]}", file=sys.stderr)
+    number = whole("--version", version, 999_999_999) if version else None
+    predict_by(_registry(), model, number, input, output)
 
 
 @command()
@@ -236,11 +181,13 @@ def models(c: Any) -> None:
 def promote(c: Any, model: str, version: str, reason: str = "", force: bool = False) -> None:
     """Make a published version the one that is served."""
     from service import promotion
+    from workshop.server import whole
 
-    if not version.isdecimal():
-        raise Exit(f"a version is a whole number, got {version!r}; inv models lists them", code=1)
-    promotion.promote(_registry(), model, int(version), reason, force)
-    print(f"{model} version {version} is champion now; {FOLLOWS}")
+    registry, number = _registry(), whole("a version", version, 999_999_999)
+    if promotion.promote(registry, model, number, reason, force):
+        print(f"{model} version {number} is champion now; {FOLLOWS}")
+    else:
+        print(f"{model} version {number} is the champion already: nothing is changed")
 
 
 @command(positional=["model"], help={"model": "which model", "reason": "why, for the record"})
@@ -254,11 +201,9 @@ def rollback(c: Any, model: str, reason: str = "") -> None:
 @command()
 def verify(c: Any) -> None:
     """Check every bundle, champion and history."""
-    from workshop.verification import verify_all
+    from workshop.verification import tell, verify_all
 
-    bad = _tell_checks(verify_all(_registry()))
-    if bad:
-        raise Exit(f"{bad} of these checks failed; each says what to do", code=1)
+    tell(verify_all(_registry()), "; each says what to do")
 
 
 @command(help={"keep": "how many of the newest versions, and of the latest champions, stay"})
@@ -289,53 +234,55 @@ def reproduce(c: Any) -> None:
 @command(help={"fast": "only the tests that start no kernel and take no seconds"})
 def test(c: Any, fast: bool = False) -> None:
     """Run every test."""
+    from workshop import programs
+
     words = ["-m", "not kernel and not clients and not slow", "--dist", "worksteal"] if fast else []
-    _python("pytest", *words)
+    programs.run("pytest", *words)
 
 
 @command(help={"examples": "requests for each operation, beside those that its schema's limits give"})
 def fuzz(c: Any, examples: str = "1000") -> None:
     """Look for requests that are not answered as /openapi.json says."""
+    from workshop import programs
     from workshop.server import whole
 
     count = whole("--examples", examples, 1_000_000)
-    _python("pytest", "tests/test_fuzz.py", "-n", "0", "-rs", "--examples", str(count))
+    programs.run("pytest", "tests/test_fuzz.py", "-n", "0", "-rs", "--examples", str(count))
 
 
 @command(positional=["name"], help={"name": "what to measure, a file or folder of bench/; words after -- are its own"})
 def bench(c: Any, name: str) -> None:
     """Measure something and print the figures."""
-    from service.errors import DataError
+    from workshop import programs
 
-    folders = (path.parent for path in (ROOT / "bench").glob("*/__main__.py"))
-    known = sorted(path.stem for path in [*(ROOT / "bench").glob("*.py"), *folders])
-    if name not in known:
-        raise DataError(f"nothing measures {name[:40]!r}: bench/ has {', '.join(known)}")
-    os.chdir(ROOT)
-    # In place of this process, so that Ctrl-C reaches the measurement alone and it can end what it started.
-    os.execv(sys.executable, [sys.executable, "-m", f"bench.{name}", *shlex.split(c.remainder)])
+    programs.become(programs.measurement(name), c.remainder)
 
 
 @command()
 def chaos(c: Any) -> None:
     """Disturb the service on purpose and see what holds."""
-    os.chdir(ROOT)
-    os.execv(sys.executable, [sys.executable, "-m", "chaos", *shlex.split(c.remainder)])
+    from workshop import programs
+
+    programs.become("chaos", c.remainder)
 
 
 @command()
 def lint(c: Any) -> None:
     """Check style and types."""
-    _python("ruff", "check", ".")
-    _python("ruff", "format", "--check", ".")
-    _python("mypy")
+    from workshop import programs
+
+    programs.run("ruff", "check", ".")
+    programs.run("ruff", "format", "--check", ".")
+    programs.run("mypy")
 
 
 @command()
 def format(c: Any) -> None:
     """Put the code into the common style."""
-    _python("ruff", "check", "--fix", ".")
-    _python("ruff", "format", ".")
+    from workshop import programs
+
+    programs.run("ruff", "check", "--fix", ".")
+    programs.run("ruff", "format", ".")
 
 
 @command()
@@ -350,72 +297,16 @@ def lock(c: Any) -> None:
 @command(help={"everything": "also the published models and their reports"})
 def clean(c: Any, everything: bool = False) -> None:
     """Remove caches; with --everything also models and reports."""
-    for name in (".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"):
-        shutil.rmtree(ROOT / name, ignore_errors=True)
-    if everything:
-        from service import config
+    from workshop import cleaning
 
-        settings = config.read()
-        shutil.rmtree(settings.artifacts, ignore_errors=True)
-        for path in settings.reports.glob("*"):
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.name != "README.md":
-                path.unlink()
+    cleaning.clean(everything)
 
 
-def _tell_checks(checks: Iterable[tuple[bool, str]]) -> int:
-    bad = 0
-    for good, what in checks:
-        print(f"{'ok  ' if good else 'BAD '} {what}")
-        bad += not good
-    return bad
+def _run_notebooks(**options: Any) -> None:
+    from workshop.running import run_notebooks
 
-
-def _run_notebooks(
-    step: str,
-    data: str = "",
-    parameter: Sequence[str] | None = None,
-    go_on: bool = False,
-    force: bool = False,
-    **named: Any,
-) -> None:
-    from service.errors import DataError
-    from workshop import parameters
-    from workshop.execution import STEPS, Job
-    from workshop.pipeline import find_tables, run_all
-    from workshop.progress import Progress
-
-    given = {
-        **parameters.parse(list(parameter or [])),
-        **{name: value for name, value in named.items() if value != ""},
-    }
-    if not data and named.get("target"):
-        raise DataError("--target names a column of one table: name the table with --data")
-    jobs = [Job(table, given, (step,) if step else STEPS) for table in find_tables(data)]
-    outcomes = run_all(jobs, Progress(), force)
-    _tell(outcomes)
-    if any(outcome.error for outcome in outcomes) and not (go_on and _registry().models()):
+    if not run_notebooks(**options):
         sys.exit(1)
-
-
-def _tell(outcomes: list[Outcome]) -> None:
-    from service import config
-    from workshop.listing import verdict
-    from workshop.reports import write_index
-
-    registry = _registry()
-    for outcome in outcomes:
-        if not outcome.ran:
-            since = f"{outcome.model}: nothing changed since version {outcome.version}"
-            print(f"{since} ({outcome.report}); --force runs it again")
-        elif not outcome.error:
-            print(f"{verdict(registry, outcome.model, outcome.version)}\n  {outcome.report}")
-    print(f"All versions: {write_index(config.read().reports, registry)}")
-    for outcome in outcomes:
-        if outcome.error:
-            page = f" (see {outcome.report})" if outcome.report else ""
-            print(f"{outcome.name}: {outcome.error}{page}", file=sys.stderr)
 
 
 def _registry() -> Any:
@@ -425,12 +316,6 @@ def _registry() -> Any:
     return Registry(config.read().artifacts)
 
 
-def _python(module: str, *words: str) -> None:
-    code = subprocess.call([sys.executable, "-m", module, *words], cwd=ROOT)
-    if code:
-        sys.exit(code)
-
-
 if __name__ == "__main__":
     menu = Collection.from_module(sys.modules[__name__])
-    Program(namespace=menu, binary="inv", name="Cellar").run(["inv", *sys.argv[1:]])
+    Program(namespace=menu, binary=program(), name="Cellar").run(["inv", *sys.argv[1:]])

@@ -18,6 +18,7 @@ from service.errors import CellarError, OverloadError, UnauthorizedError
 from service.live import Live
 from service.registry import Registry
 from service.trial import trial
+from service.web import current
 from service.web.catalogue import catalogue
 from service.web.control import control
 from service.web.documentation import documentation
@@ -85,7 +86,7 @@ def _add_routes(app: Flask, endpoint: str, rules: Sequence[str], answer: Callabl
     config, live = app.config["CELLAR"], app.extensions["live"]
 
     def view(name: str = config.default_model, version: int | None = None) -> Response:
-        return _response(answer(Call(request.environ, config, live.get(name, version))))
+        return _response(answer(Call(request.environ, config, current.find(live, name, version))))
 
     view.__doc__ = answer.__doc__
     for rule in rules:

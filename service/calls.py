@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from service import explanation
+from service import explanation, shapes
 from service.bundle import Label
 from service.config import Config
 from service.errors import DeadlineError, MediaTypeError, RequestError, TooLargeError
@@ -157,9 +157,9 @@ def decode(
     except RecursionError as error:
         raise RequestError("the body nests too deeply") from error
     except msgspec.ValidationError as error:
-        raise RequestError(f"the body is JSON of another shape: {error}") from error
+        raise RequestError(shapes.misshapen(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RequestError(f"the body is not JSON: {error}") from error
+        raise RequestError(f"the body is not JSON: {shapes.unreadable(error, body)}") from error
 
 
 def read_body(environ: dict[str, Any], limit: int) -> bytes:

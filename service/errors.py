@@ -84,6 +84,14 @@ class RequestError(CellarError):
     title = "Bad request"
 
 
+def check_names(what: str, given: Iterable[str], known: Sequence[str]) -> None:
+    """Raise RequestError at a name that is none of the known ones, with the nearest of them or all; `what` it names."""
+    for name in given:
+        if name not in known:
+            near = meant(name, known, f"known are {', '.join(known)}")
+            raise RequestError(f"{what}{name[:40]!r} is not known; {near}")
+
+
 class InputError(RequestError):
     """Raised if rows do not fit the model's features; `problems` lists what is wrong with them."""
 

@@ -10,7 +10,7 @@ import msgspec
 from service import calibration
 from service.bundle import Calibration, Label
 from service.calls import Answer, Call
-from service.errors import RequestError, meant
+from service.errors import RequestError, check_names
 from service.explanation import class_named
 from service.model import Model, Prediction
 from service.rows.inputs import Inputs
@@ -36,15 +36,9 @@ def read(call: Call, offered: Sequence[str] = INCLUDES) -> Asked:
     """Return what the query asks for, or raise RequestError at what is unknown or cannot be given."""
     if not call.query:
         return NOTHING
-    for name in call.query:
-        if name not in PARAMETERS:
-            near = meant(name, PARAMETERS, f"known are {', '.join(PARAMETERS)}")
-            raise RequestError(f"the query's parameter {name[:40]!r} is not known; {near}")
+    check_names("the query's parameter ", call.query, PARAMETERS)
     include = tuple(call.query["include"].split(",")) if "include" in call.query else ()
-    for word in include:
-        if word not in offered:
-            near = meant(word, offered, f"known are {', '.join(offered)}")
-            raise RequestError(f"include={word[:40]!r} is not known; {near}")
+    check_names("include=", include, offered)
     if "probabilities" in include and not call.model.classes:
         raise RequestError(f"{call.model.name} predicts a number and has no probabilities")
     coverage = COVERAGE

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from service import bundle
+from service.bundle import Metrics
 from service.errors import BundleError, PromotionError
 from service.registry import Event, Registry
 
@@ -40,14 +41,20 @@ class Rollback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return cls("it misses the rare class")
 
 
-def promote(registry: Registry, model: str, version: int, reason: str = "", force: bool = False) -> Event:
-    """Make a published version champion and return the event in its history.
+def promote(
+    registry: Registry, model: str, version: int, reason: str = "", force: bool = False, by: str = ""
+) -> Event | None:
+    """Make a published version champion and return the event in its history, None where it is the champion already.
 
-    What the gate held back needs `force` and a reason, which then stands on record with the gate's own words. Raise
-    PromotionError if it is not published, damaged, or held back, or if another became champion meanwhile.
+    What the gate held back needs `force` and a reason, which then stands on record with the gate's own words, and `by`
+    whom. Raise NotFoundError if there is no such model, PromotionError if the version is not published, damaged, or
+    held back, or if another became champion meanwhile.
     """
+    registry.check_model(model)
     champion = registry.champion(model)
     objection = held_back(registry, model, version) if version in registry.versions(model) else ""
+    if _is_done(registry, model, version):
+        return None
     told = reason.strip()
     if objection and not (force and told):
         raise PromotionError(
@@ -56,14 +63,15 @@ def promote(registry: Registry, model: str, version: int, reason: str = "", forc
         )
     told = told or "promoted by hand"
     reason = f"{told} (by force; the gate: {objection})" if objection else told
-    registry.promote(model, version, reason, over=champion)
+    registry.promote(model, version, reason, over=champion, by=by)
     return _recorded(registry, model, version)
 
 
-def rollback(registry: Registry, model: str, reason: str = "") -> Event:
+def rollback(registry: Registry, model: str, reason: str = "", by: str = "") -> Event:
     """Make the latest sound champion before champion again and return the event; PromotionError if there is none."""
+    registry.check_model(model)
     version = registry.rollback(
-        model, reason.strip() or "rolled back by hand", lambda version: _is_sound(registry, model, version)
+        model, reason.strip() or "rolled back by hand", lambda version: _is_sound(registry, model, version), by
     )
     return _recorded(registry, model, version)
 
@@ -86,12 +94,28 @@ def held_back(registry: Registry, model: str, version: int) -> str:
         metrics = bundle.read(registry.place(model, version)).metrics
     except BundleError as error:
         raise PromotionError(f"{model} version {version} cannot be promoted: {error}") from error
+    return objection(metrics)
+
+
+def objection(metrics: Metrics | None) -> str:
+    """Return what the gate says against a version of such metrics, "" if it lets it pass."""
     if metrics is None or not metrics.verdict.reasons:
         return "it has no verdict"
     headline = metrics.held_out.get(metrics.headline)
     if metrics.rows < 1 or headline is None or headline.value is None:
         return f"its verdict rests on {metrics.rows} rows and no {metrics.headline}"
     return "" if metrics.verdict.promote else metrics.verdict.objection
+
+
+def verdict(objection: str) -> str:
+    """Return in few words what the gate said."""
+    return f"held back: {objection.removeprefix('failed: ')}" if objection else "passed"
+
+
+def _is_done(registry: Registry, model: str, version: int) -> bool:
+    """Whether a version is champion and the history says so: what it does not say, a promotion puts on record."""
+    history = registry.history(model)
+    return registry.champion(model) == version and bool(history) and history[-1].version == version
 
 
 def _recorded(registry: Registry, model: str, version: int) -> Event:

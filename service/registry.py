@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from service import bundle
-from service.errors import NotFoundError, PromotionError
+from service.errors import NotFoundError, PromotionError, meant
 from service.files import replace_file, sync_folder
 
 CHAMPION, HISTORY = "champion", "history.jsonl"
@@ -62,8 +62,18 @@ class Registry:
     def home(self, model: str) -> Path:
         """Return the folder of `model`, or raise NotFoundError if that cannot be a model's name."""
         if not bundle.MODEL_NAME.fullmatch(model):
-            raise NotFoundError(f"no model is called {model[:80]!r}")
+            raise self._unknown(model)
         return self.folder / model
+
+    def check_model(self, model: str) -> None:
+        """Raise NotFoundError, with the nearest name, unless `model` has a published version."""
+        if not self.versions(model):
+            raise self._unknown(model)
+
+    def _unknown(self, model: str) -> NotFoundError:
+        known = self.models()
+        listed = f"the models are {', '.join(known)}" if known else "nothing is published yet, run the pipeline"
+        return NotFoundError(f"no model is called {model[:80]!r}; {meant(model, known, listed)}")
 
     def place(self, model: str, version: int) -> Path:
         """Return the folder of one version."""
@@ -86,8 +96,10 @@ class Registry:
         lines = _lines(self.home(model) / HISTORY)
         return [at for at, line in enumerate(lines, 1) if line and not _event(line)]
 
-    def promote(self, model: str, version: int, reason: str, action: str = PROMOTE, over: int | None = ANY) -> None:
-        """Make a published `version` champion, with the reason on record.
+    def promote(
+        self, model: str, version: int, reason: str, action: str = PROMOTE, over: int | None = ANY, by: str = ""
+    ) -> None:
+        """Make a published `version` champion, with the reason on record, and `by` whom, else who runs this process.
 
         Raise PromotionError if it is not published, or if `over` names another champion than there is by now.
         """
@@ -100,14 +112,18 @@ class Registry:
                 raise PromotionError(f"{model} has another champion by now, version {previous}: compare with that one")
             _record(home)
             at = datetime.now(UTC).isoformat(timespec="microseconds")
-            event = Event(at, action, version, previous, by=_who(), reason=reason)
+            event = Event(at, action, version, previous, by=by or _who(), reason=reason)
             replace_file(home / CHAMPION, b"%d\n%b\n" % (version, msgspec.json.encode(event)))
             # It has happened and is told by the pointer: what goes wrong from here on, the next promotion mends.
             with suppress(OSError):
                 _record(home)
 
     def rollback(
-        self, model: str, reason: str = "rollback", sound: Callable[[int], bool] = lambda version: True
+        self,
+        model: str,
+        reason: str = "rollback",
+        sound: Callable[[int], bool] = lambda version: True,
+        by: str = "",
     ) -> int:
         """Make the champion that the present one was promoted over champion again and return its version.
 
@@ -123,7 +139,7 @@ class Registry:
             told = f" that is sound (damaged: {damaged})" if passed else ""
             raise PromotionError(f"{model} has no earlier champion{told} to go back to")
         past = f" (past version {damaged}, damaged)" if passed else ""
-        self.promote(model, version, reason + past, ROLLBACK, over=now)
+        self.promote(model, version, reason + past, ROLLBACK, now, by)
         return version
 
     def champion_before(self, model: str, version: int | None) -> int | None:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import changed
 from flask.testing import FlaskClient
 
 from service import bundle
 from service.app import create_app
+from service.registry import Registry
 from service.web.catalogue import curl
 
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -112,6 +114,31 @@ def test_versions_come_with_their_history(artifacts: Path, tmp_path: Path):
     assert (document["versions"], document["serving"], document["champion"]) == ([1, 2, 10], 1, 1)
     (event,) = document["history"]
     assert (event["version"], event["action"], event["reason"]) == (1, "promote", "made for the tests")
+
+
+def test_the_gates_verdict_stands_beside_each_version(artifacts: Path, tmp_path: Path):
+    """What was held back, and why, is seen of every version, of the one that is served too; damage is seen as such."""
+    for number in (2, 10):
+        shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / str(number))
+    changed(artifacts / "wine" / "2", metrics={"verdict": {"promote": False, "reasons": ["failed: worse"]}})
+    (artifacts / "wine" / "10" / bundle.MODEL).write_bytes(b"x")
+    Registry(artifacts).promote("wine", 2, "by force")
+    client = create_app({"artifacts": artifacts, "reports": tmp_path}).test_client()
+    verdicts = client.get("/models/wine/versions").json["verdicts"]
+    assert verdicts == {"1": "passed", "2": "held back: worse", "10": "damaged"}
+    assert client.get("/models").json["models"][0]["verdict"] == "held back: worse"
+    assert client.get("/models/wine/versions/1").json["verdict"] == "passed"
+
+
+@pytest.mark.parametrize("version", ["", "/versions/1"])
+def test_a_misspelt_name_is_told_the_nearest(client: FlaskClient, version: str):
+    """Whatever is asked of it, a name that is nearly a model's is answered with that one."""
+    told = "no model is called 'wien'; did you mean 'wine'?"
+    for path in (f"/models/wien{version}", f"/models/wien{version}/report"):
+        assert client.get(path).json["detail"] == told
+    for path in (f"/models/wien{version}/predict", f"/models/wien{version}/explain"):
+        assert client.post(path, json=[[1]]).json["detail"] == told
+    assert client.get("/models/wien/versions").json["detail"] == told
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -58,6 +58,47 @@ def test_promotion_and_rollback(local: FlaskClient, registry: Registry):
     assert registry.champion("wine") == 1 and registry.history("wine")[-1].reason == "it was worse"
 
 
+def test_the_champion_stays_champion(local: FlaskClient, registry: Registry):
+    """To promote what is champion already is answered with the present state, and writes no event."""
+    reply = local.post(PROMOTE, json={"version": 1, "reason": "a whim"})
+    assert (reply.status_code, reply.json) == (200, {"model": "wine", "champion": 1, "previous": 1, "event": None})
+    assert unchanged(registry)
+
+
+def test_the_history_says_from_where_it_was_asked(guarded: FlaskClient, registry: Registry):
+    """Not the service's own user but the caller's address is who did it."""
+    asked: Any = {"headers": BEARER, "environ_base": {"REMOTE_ADDR": "203.0.113.7"}}
+    assert guarded.post(PROMOTE, json=BODY, **asked).json["event"]["by"] == "http from 203.0.113.7"
+    assert guarded.post(ROLLBACK, json={}, **asked).json["event"]["by"] == "http from 203.0.113.7"
+    assert [event.by for event in registry.history("wine")[1:]] == ["http from 203.0.113.7"] * 2
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "told"),
+    [
+        ("?version=2", BODY, "the query's parameter 'version' is not known: ask by the body, as in {\"version\":3,"),
+        ("?dry_run", BODY, "the query's parameter 'dry_run' is not known: ask by the body"),
+        ("", {"version": 2, "resaon": "x"}, "the field 'resaon' is not known; did you mean 'reason'?"),
+        ("", {"version": 2, "dry_run": True}, "the field 'dry_run' is not known; known are version, reason, force"),
+        ("", {"version": "2"}, "'version' must be a number, got a text"),
+    ],
+)
+def test_what_is_not_known_is_told(local: FlaskClient, registry: Registry, query: str, body: dict[str, Any], told: str):
+    """A parameter or a field that nothing here knows is 400 with what is known, and changes nothing."""
+    reply = local.post(PROMOTE + query, json=body)
+    assert (reply.status_code, reply.mimetype) == (400, "application/problem+json")
+    assert reply.json["detail"].startswith(told)
+    assert unchanged(registry)
+
+
+def test_a_rollback_takes_a_reason_alone(local: FlaskClient, registry: Registry):
+    """A version, which a rollback does not take, is told so."""
+    assert local.post(PROMOTE, json=BODY).status_code == 200
+    reply = local.post(ROLLBACK, json={"version": 1})
+    assert (reply.status_code, registry.champion("wine")) == (400, 2)
+    assert reply.json["detail"] == "the field 'version' is not known; did you mean 'reason'?"
+
+
 def test_a_whole_number_may_have_a_point(local: FlaskClient):
     """JSON knows one kind of number: 2.0 is the version 2."""
     reply = local.post(PROMOTE, data=b'{"version": 2.0}', content_type="application/json")

@@ -247,6 +247,26 @@ def test_a_change_is_answered(house, look):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_covers_the_form(house, look, width):
+    """However far the page is scrolled, what is seen at the place of a field is that field; on a phone the prediction
+    stands below the button that asks for it.
+    """
+    page = look(house, width)
+    section = model(page, "wine")
+    expect(section.locator(".prediction")).to_be_visible()
+    covered = section.evaluate(
+        """one => [...one.querySelectorAll("form input, form button")].filter(part => {
+            scrollTo(0, part.getBoundingClientRect().top + scrollY - 2);
+            const { left, top, width } = part.getBoundingClientRect();
+            return document.elementFromPoint(left + width / 2, top + 4) !== part;
+        }).map(part => part.outerHTML)"""
+    )
+    assert covered == []
+    button, told = (section.locator(part).bounding_box() for part in ("form > button", ".headline"))
+    assert (told["y"] >= button["y"] + button["height"]) is (width == 390)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_wrong_values_are_named_at_their_fields(house, look, width):
     """Each wrong field says why, is described by it, and the first one has the focus; the old answer is gone."""
     page = look(house, width)

@@ -12,7 +12,7 @@ SERVICE = sorted((ROOT / "service").rglob("*.py"))
 
 LAYERS = [
     {"errors", "files", "rows.dates"},
-    {"bundle", "config"},
+    {"bundle", "config", "shapes"},
     {"onnx_file", "runtime", "rows.values", "registry", "calibration"},
     {"rows.inputs", "promotion"},
     {"rows.json_rows"},

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+
+from conftest import changed
 
 from service import bundle
 from service.registry import Registry
@@ -21,12 +24,29 @@ def test_every_version_is_a_line(houses_artifacts):
 
 def test_only_the_champion_has_a_reason(artifacts):
     """Newest first; a version that is not champion has nothing in the last column."""
-    import shutil
-
     shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / "2")
     _, second, first = listing.table(Registry(artifacts)).splitlines()
     assert second.split()[1] == "2" and "made for the tests" not in second
     assert first.split()[1] == "1" and "made for the tests" in first
+
+
+def test_what_the_gate_said_stands_beside_a_version(artifacts):
+    """Of a version that is not champion the last column has the verdict, cut short: passed, or held back and why."""
+    for number in ("2", "3"):
+        shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / number)
+    reasons = ["failed: worse", "passed: small", "failed: " + "slow " * 40]
+    changed(artifacts / "wine" / "2", metrics={"verdict": {"promote": False, "reasons": reasons}})
+    _, third, second, first = listing.table(Registry(artifacts)).splitlines()
+    assert third.endswith("  passed")
+    assert "  held back: worse; failed: slow slow" in second and second.endswith("…") and len(second) < 200
+    assert "passed" not in first
+
+
+def test_commands_are_told_as_they_are_typed(artifacts, monkeypatch):
+    """Who runs tasks.py by Python is told commands so."""
+    (artifacts / "wine" / "1" / bundle.MANIFEST).write_text("{}")
+    monkeypatch.setattr("sys.argv", ["tasks.py", "models"])
+    assert "damaged: python3 tasks.py verify" in listing.table(Registry(artifacts))
 
 
 def test_an_empty_house_says_what_to_do(tmp_path):

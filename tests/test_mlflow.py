@@ -31,8 +31,8 @@ def bottle(client: FlaskClient) -> dict[str, Any]:
         ({"inputs": "x"}, "'inputs' must be a list of rows"),
         ({"dataframe_records": {"alcohol": [1]}}, "'dataframe_records' must be a list of rows"),
         ({"dataframe_records": [[1.0] * 13]}, "row 0: must be an object with the fields 'alcohol'"),
-        ({"dataframe_split": {"columns": ["alcohol"]}}, "missing required field `data`"),
-        ({"dataframe_split": {"columns": [1], "data": []}}, "Expected `str`, got `int`"),
+        ({"dataframe_split": {"columns": ["alcohol"]}}, "'dataframe_split' lacks the field 'data'"),
+        ({"dataframe_split": {"columns": [1], "data": []}}, "'columns[0]' must be a text, got a whole number"),
         ({"dataframe_split": {"columns": ["ash", "ash"], "data": []}}, "names a column twice"),
         (
             {"dataframe_split": {"columns": ["ash", "x"], "data": [[1, 2], [1]]}},

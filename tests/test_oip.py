@@ -46,11 +46,11 @@ def wine_tensor(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [
-        ({}, "missing required field `inputs`"),
+        ({}, "the body lacks the field 'inputs'"),
         ({"inputs": []}, "'inputs' must hold one tensor"),
         ({"inputs": [wine_tensor(), wine_tensor()]}, "each name once"),
-        ({"inputs": [{"name": "input"}]}, "missing required field `shape`"),
-        ({"inputs": [wine_tensor(shape=[True, 13])]}, "Expected `int`, got `bool`"),
+        ({"inputs": [{"name": "input"}]}, "'inputs[0]' lacks the field 'shape'"),
+        ({"inputs": [wine_tensor(shape=[True, 13])]}, "'inputs[0].shape[0]' must be a whole number, got a truth value"),
         ({"inputs": [wine_tensor(shape=[-1, 13])]}, "'input' has the shape [-1, 13], it must have [n, 13]"),
         ({"inputs": [wine_tensor(shape=[26])]}, "it must have [n, 13]"),
         ({"inputs": [wine_tensor(shape=[])]}, "it must have [n, 13]"),

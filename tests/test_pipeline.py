@@ -420,6 +420,9 @@ class TestOtherWays:
         ({"x=1\nimport os": 1}, r"no notebook has a parameter "),
         ({"promote": "magic"}, r"the parameter `promote` must be one of if_better, never, always, got 'magic'"),
         ({"seed": "now"}, r"`seed` .* must be of type int"),
+        ({"search": "gird"}, r"must be one of grid, random, none, got 'gird'; did you mean 'grid'\?"),
+        ({"coverage": 1.0}, r"the parameter `coverage` must lie between 0 and 1, got 1"),
+        ({"folds": 1}, r"the parameter `folds` must be at least 2, got 1"),
         ({"model": "../../etc"}, r"the parameter `model`: '\.\./\.\./etc' cannot name a model"),
         ({"model": "Wine"}, r"the parameter `model`: 'Wine' cannot name a model"),
     ],
@@ -430,6 +433,23 @@ def test_a_wrong_parameter_is_refused_before_anything_starts(tmp_path, given, to
     with pytest.raises(DataError, match=told):
         run(tmp_path, Job(ROOT / "data" / "wine.csv", given))
     assert time.monotonic() - start < 1 and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"estimator": "decison_tree"}, r"wine: .*'decison_tree' is not an estimator here; did you mean 'decision_"),
+        ({"estimator": "ridge"}, r"wine: .*'ridge' is for regression, and this is a classification; choose among"),
+        ({"estimator": "lda", "task": "regression"}, r"'lda' is for classification, and this is a regression"),
+        ({"estimator": "rigde", "target": "hue"}, r"'rigde' is not an estimator here; did you mean 'ridge'"),
+        ({"estimator": "x" * 500}, r"'x{80}' is not an estimator here; choose among auto, logistic_regression"),
+    ],
+)
+def test_a_mistyped_estimator_is_refused_before_anything_starts(tmp_path, given, told):
+    """The names are known, and for which task, as far as the card or a parameter says the table's."""
+    with pytest.raises(DataError, match=told):
+        run(tmp_path, Job(ROOT / "data" / "wine.csv", given))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_tables_do_not_become_one_model(tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import getpass
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -123,12 +124,45 @@ def test_a_damaged_version_is_refused(registry: Registry):
     assert registry.champion("wine") == 1
 
 
-@pytest.mark.parametrize(("model", "error"), [("beer", PromotionError), ("../wine", NotFoundError)])
-def test_a_model_that_is_not_there(registry: Registry, model: str, error: type[Exception]):
-    """A name that no model has, or can have, is refused by both."""
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [("beer", "the models are wine"), ("wien", "did you mean 'wine'"), ("../wine", "did you mean 'wine'")],
+)
+def test_a_model_that_is_not_there(registry: Registry, model: str, told: str):
+    """A name that no model has, or can have, is refused by both, with the nearest or with those that there are."""
     for call in (lambda: promotion.promote(registry, model, 1), lambda: promotion.rollback(registry, model)):
-        with pytest.raises(error):
+        with pytest.raises(NotFoundError, match=f"no model is called '{model}'; {told}"):
             call()
+
+
+def test_the_champion_is_not_promoted_again(registry: Registry, judge: Judged):
+    """Who promotes what is champion already changes nothing, by force neither, and gets no event."""
+    assert promotion.promote(registry, "wine", 1, "a whim", force=True) is None
+    judge(verdict=FAILED)
+    promotion.promote(registry, "wine", 2, "a whim", force=True)
+    assert promotion.promote(registry, "wine", 2) is None
+    assert [event.version for event in registry.history("wine")] == [1, 2]
+
+
+def test_a_champion_that_the_history_does_not_know_is_put_on_record(registry: Registry):
+    """What `inv verify` advises where the history was lost is done."""
+    (registry.home("wine") / "history.jsonl").write_text("")
+    (registry.home("wine") / "champion").write_text("1\n")
+    event = promotion.promote(registry, "wine", 1)
+    assert event and (event.version, event.previous) == (1, 1) and registry.history("wine") == [event]
+
+
+def test_who_asked_stands_on_record(registry: Registry):
+    """An event says by whom: who was named, or else who runs this process."""
+    assert promotion.promote(registry, "wine", 2, by="http from 10.0.0.7").by == "http from 10.0.0.7"
+    assert promotion.rollback(registry, "wine", by="http from ::1").by == "http from ::1"
+    assert promotion.promote(registry, "wine", 3).by == getpass.getuser()
+
+
+def test_the_verdict_in_few_words():
+    """What passed is told so, and of what was held back what spoke against it."""
+    assert promotion.verdict("") == "passed"
+    assert promotion.verdict("failed: worse; only 3 rows") == "held back: worse; only 3 rows"
 
 
 @pytest.mark.parametrize("version", [0, 4, -1])

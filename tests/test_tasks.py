@@ -21,6 +21,8 @@ MENU = (
     "reproduce test bench lint format lock clean"
 ).split()
 
+PREDICT_WIEN = ("predict", "-i", "data/wine.csv", "-o", "/nowhere/out.csv", "-m", "wien")
+
 
 @pytest.fixture
 def inv(tmp_path, wine_artifacts):
@@ -53,9 +55,9 @@ def menu():
     return Collection.from_module(tasks).tasks
 
 
-def fails(done: subprocess.CompletedProcess[str], told: str) -> None:
-    """Check that a command ended in one sentence on stderr, exit code 1 and nothing else."""
-    assert done.returncode == 1, done.stderr
+def fails(done: subprocess.CompletedProcess[str], told: str, code: int = 1) -> None:
+    """Check that a command ended in one sentence on stderr, an exit code and nothing else."""
+    assert done.returncode == code, done.stderr
     assert done.stdout == ""
     assert re.fullmatch(told + r"[^\n]*\n", done.stderr), done.stderr
 
@@ -102,7 +104,7 @@ def test_predict_without_its_file(inv, tmp_path):
 def test_predict_with_an_unknown_model(inv, tmp_path):
     """A model that is not there is told with those that are."""
     done = inv("predict", "-i", "data/wine.csv", "-o", str(tmp_path / "out.csv"), "-m", "beer")
-    fails(done, r"no model is called 'beer' \(models: wine\)")
+    fails(done, r"no model is called 'beer'; the models are wine")
 
 
 def test_predict_writes_one_line_for_each_row(inv, tmp_path):
@@ -120,10 +122,49 @@ def test_promote_of_a_missing_version(inv):
 
 def test_promote_keeps_a_reason(inv, artifacts):
     """Without `--reason` the history says that somebody promoted by hand."""
-    assert inv("promote", "wine", "1", artifacts=artifacts).returncode == 0
+    shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / "2")
+    assert inv("promote", "wine", "2", artifacts=artifacts).returncode == 0
     assert inv("promote", "wine", "1", "--reason", "a whim", artifacts=artifacts).returncode == 0
     history = Registry(artifacts).history("wine")
     assert [event.reason for event in history[-2:]] == ["promoted by hand", "a whim"]
+
+
+def test_promote_of_the_champion(inv, artifacts):
+    """To promote what is champion already is told so, and adds nothing to the history."""
+    done = inv("promote", "wine", "1", "--reason", "a whim", artifacts=artifacts)
+    assert (done.returncode, done.stdout) == (0, "wine version 1 is the champion already: nothing is changed\n")
+    assert len(Registry(artifacts).history("wine")) == 1
+
+
+@pytest.mark.parametrize("words", [("promote", "wien", "1"), ("rollback", "wien"), PREDICT_WIEN])
+def test_a_misspelt_model_is_told_the_nearest(inv, words):
+    """A name that is nearly a model's is answered with that one."""
+    fails(inv(*words), r"no model is called 'wien'; did you mean 'wine'\?")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("promote",), r"promote lacks its model and version: write inv promote MODEL VERSION"),
+        (("promote", "wine"), r"promote lacks its version: write inv promote MODEL VERSION"),
+        (("frobnicate",), r"there is no command 'frobnicate'; inv --list shows all there are"),
+        (("promot", "wine", "3"), r"there is no command 'promot'; did you mean 'promote'\?"),
+        (("--help", "frobnicate"), r"there is no command 'frobnicate'; inv --list shows all there are"),
+        (("serve", "--prot", "5"), r"serve has no option '--prot'; did you mean '--port'\?"),
+        (("lint", "--frob"), r"lint has no option '--frob'; inv --help lint shows all there are"),
+        (
+            ("models", "zzz"),
+            r"models takes no further word, and there is no command 'zzz'; inv --help models",
+        ),
+        (("predict", "--input"), r"the option --input of predict lacks its value; inv --help predict shows all"),
+    ],
+)
+def test_a_command_line_that_cannot_be_understood(inv, words, told):
+    """It is told in one sentence with the cure, as the person called the program, and ends with exit code 2."""
+    fails(inv(*words), told, 2)
+    words = [sys.executable, "tasks.py", *words]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    fails(done, told.replace("inv ", r"python3 tasks\.py "), 2)
 
 
 def test_promote_and_rollback_go_forth_and_back(inv, artifacts):
@@ -194,7 +235,8 @@ def test_a_mistake_in_a_command_starts_nothing(inv, tmp_path, words, told):
 
 def test_an_unknown_measurement(inv):
     """A name that nothing measures is told with those that there are."""
-    fails(inv("bench", "nothing"), r"nothing measures 'nothing': bench/ has .*pipeline.*serve")
+    fails(inv("bench", "nothing"), r"nothing measures 'nothing'; bench/ has .*pipeline.*serve")
+    fails(inv("bench", "serv"), r"nothing measures 'serv'; did you mean 'serve'")
 
 
 def test_words_for_a_measurement(inv):
@@ -202,15 +244,12 @@ def test_words_for_a_measurement(inv):
     fails(inv("bench", "serve", "--", "--peers", "nobody"), r"no peer is called 'nobody'")
 
 
-@pytest.mark.kernel
-def test_an_unknown_estimator(inv, tmp_path):
-    """An estimator that is none of ours is told by the notebook, in one sentence, with the list."""
-    done = inv("train", "--data", "wine", "--estimator", "magic", artifacts=tmp_path / "artifacts")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    told = [line for line in done.stderr.splitlines() if "failed after" not in line]
-    assert len(told) == 1 and re.match(
-        r"wine: the parameter `estimator`: 'magic' is not .* choose among auto, logistic", told[0]
-    )
+@pytest.mark.parametrize("step", ["train", "pipeline"])
+def test_an_unknown_estimator(inv, tmp_path, step):
+    """An estimator that is none of ours is told before a notebook starts, in one sentence, with the list."""
+    told = r"wine: the parameter `estimator`: 'magic' is not .* choose among auto, logistic"
+    fails(inv(step, "--data", "wine", "--estimator", "magic"), told)
+    assert not (tmp_path / "reports").exists()
 
 
 @pytest.mark.kernel

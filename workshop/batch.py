@@ -23,13 +23,30 @@ from modeling.tables.reading import check_lines, check_quotes, named
 from modeling.tables.written_dates import as_iso, date_order
 from service.bundle import Feature
 from service.errors import DataError, InputError, Problem
+from service.live import Live
 from service.model import Model
+from service.registry import Registry
 from service.rows.inputs import WARNED, Inputs
 from service.rows.values import MISSING_WORDS, TRUTHS
 
 CHUNK = 50_000
 
 PLAIN = Form(encoding="utf-8-sig").told()
+
+
+def predict_by(registry: Registry, name: str, version: int | None, rows: str, output: str) -> None:
+    """Write the predictions for a CSV by a model, its champion unless a version is named, and say how many."""
+    for option, path, such in (("--input", rows, "data/wine.csv"), ("--output", output, "predictions.csv")):
+        if not path:
+            raise DataError(f"{option} is missing: name a file, such as {option} {such}")
+    registry.check_model(name)
+    live = Live(registry)
+    live.load()
+    model = live.get(name, version)
+    count, warned = predict_file(model, Path(rows), Path(output))
+    print(f"{count} predictions of {name} version {model.version} written to {output}")
+    if warned:
+        print(f"{len(warned)} values or more are new to the model, first: {warned[0]}", file=sys.stderr)
 
 
 def predict_file(model: Model, rows: Path, output: Path) -> tuple[int, list[Problem]]:

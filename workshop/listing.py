@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from service import bundle
+from service import bundle, promotion
 from service.errors import BundleError
 from service.registry import Registry
+from workshop.menu import typed
 
 WIDTH = 100
 """Letters of a reason that are listed; the history has all of it."""
@@ -12,13 +13,14 @@ WIDTH = 100
 
 def table(registry: Registry) -> str:
     """Return every published version as aligned text, the champion marked, with the reason of its promotion."""
-    rows = [("model", "version", "estimator", "metric", "trained", "champion since, why")]
+    rows = [("model", "version", "estimator", "metric", "trained", "champion since and why, or the gate's verdict")]
     for name in registry.names():
         promoted = {event.version: event for event in registry.history(name)}
         for version in reversed(bundle.versions(registry.home(name))):
+            estimator, metric, trained, verdict = _facts(registry, name, version)
             event = promoted.get(version) if registry.champion(name) == version else None
-            why = f"{event.at[:16]}, {_one_line(event.reason)}" if event else ""
-            rows.append((name, str(version), *_facts(registry, name, version), why))
+            why = f"{event.at[:16]}, {_one_line(event.reason)}" if event else _one_line(verdict)
+            rows.append((name, str(version), estimator, metric, trained, why))
     if len(rows) == 1:
         return "Nothing is published yet: run the pipeline."
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -46,14 +48,16 @@ def _one_line(text: str) -> str:
     return plain if len(plain) <= WIDTH else f"{plain[: WIDTH - 1]}…"
 
 
-def _facts(registry: Registry, name: str, version: int) -> tuple[str, str, str]:
+def _facts(registry: Registry, name: str, version: int) -> tuple[str, str, str, str]:
+    """Return estimator, headline metric, time of training and the gate's verdict."""
     try:
         found = bundle.read(registry.place(name, version))
     except BundleError:
-        return "damaged: inv verify", "", ""
+        return f"damaged: {typed('verify')}", "", "", ""
+    estimator, trained = found.manifest.estimator, found.manifest.created[:16]
     if found.metrics is None:
-        return found.manifest.estimator, "a candidate", found.manifest.created[:16]
-    return found.manifest.estimator, _headline(found.metrics), found.manifest.created[:16]
+        return estimator, "a candidate", trained, ""
+    return estimator, _headline(found.metrics), trained, promotion.verdict(promotion.objection(found.metrics))
 
 
 def _headline(metrics: bundle.Metrics) -> str:

@@ -33,6 +33,15 @@ class Taken(NamedTuple):
     task: str
     fault: str = ""
 
+    @property
+    def told(self) -> str:
+        """What was taken in, as sentences."""
+        rows, columns = self.table.table.shape
+        found = "" if self.fault else f"; a {self.task} of {self.table.target!r}"
+        fault = f"Its target cannot be learned yet: {self.fault}\n" if self.fault else ""
+        read = f"{rows} rows, {columns} columns, read as {self.table.form.told()}{found}"
+        return f"{read}\n{fault}What was inferred stands in {self.card}"
+
 
 def take_in(name: str, source: str, folder: Path, target: str = "", overwrite: bool = False) -> Taken:
     """Write `<name>.toml` and then `<name>.csv` into the folder, whether the target can be learned or not.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def check_known(notebooks: list[Path], given: dict[str, Any]) -> None:
             raise DataError(f"no notebook has a parameter {name[:40]!r}; {near}")
 
 
-def parse(words: list[str]) -> dict[str, str]:
+def parse(words: Sequence[str]) -> dict[str, str]:
     """Return {name: text} for words such as `test_size=0.3`."""
     given = {}
     for word in words:

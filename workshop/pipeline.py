@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from modeling.choices import check_choice
+from modeling.tables.dataset import read_card
 from service import bundle, config
 from service.errors import BundleError, DataError, meant
 from service.registry import Registry
@@ -51,12 +52,27 @@ def check(job: Job) -> None:
         raise DataError("the parameter `data` is the table that the pipeline runs for: name it with --data")
     parameters.check_known(job.notebooks, job.given)
     for notebook in job.notebooks:
-        for name, value in parameters.choose(notebook, job.given).items():
+        given = parameters.choose(notebook, job.given)
+        for name, value in given.items():
             check_choice(name, value)
+        if "estimator" in given:
+            _check_estimator(job, given)
     try:
         bundle.model_name(job.given.get("model") or "unnamed")  # it also names a folder below `reports/`
     except BundleError as error:
         raise DataError(f"the parameter `model`: {error}") from error
+
+
+def _check_estimator(job: Job, given: dict[str, Any]) -> None:
+    """Raise DataError at an estimator that is none, or not for the table's task as far as somebody has said it."""
+    from modeling.learning import estimators  # scikit-learn, which only who names an estimator waits for
+
+    card = read_card(job.data)
+    by_card = card.task if given.get("target", "") in ("", card.target) else ""
+    try:
+        estimators.check_name(given["estimator"], given.get("task") or by_card)
+    except DataError as error:
+        raise DataError(f"{job.name}: {error}") from error
 
 
 def run_all(jobs: Sequence[Job], tell: Tell, force: bool = False) -> list[Outcome]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from service import bundle, config
 from service.errors import BundleError, CellarError, DataError
+from service.files import locked
 from service.registry import Registry
 from service.web.catalogue import curl
 
@@ -56,6 +57,18 @@ def claimed(host: str, port: int, folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise DataError(f"another service is starting on port {port}: choose another with --port") from error
         yield
+
+
+def serve(host: str, port: int, workers: int, registry: Registry) -> int:
+    """Serve until told to stop, after running the pipeline if it never ran; return the server's exit code."""
+    with claimed(host, port, registry.folder):
+        with locked(registry.folder):  # of services that start at once, one runs the pipeline
+            if not registry.models():
+                from workshop.running import run_notebooks
+
+                if not run_notebooks() and not registry.models():
+                    return 1
+        return run(host, port, workers, registry)
 
 
 def run(host: str, port: int, workers: int, registry: Registry) -> int:

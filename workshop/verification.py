@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from service import bundle, config
-from service.errors import BundleError
+from service.errors import BundleError, CellarError
 from service.registry import CHAMPION, HISTORY, Registry
 from service.trial import trial
 from workshop.leftovers import homes, is_old, leftovers
+from workshop.menu import typed
 
 Check = tuple[bool, str]
 """Whether something is as it should be, and what was found."""
+
+
+def tell(checks: Iterable[Check], more: str = "") -> None:
+    """Print each check in a line; raise CellarError with how many failed, if any did."""
+    bad = 0
+    for good, what in checks:
+        print(f"{'ok  ' if good else 'BAD '} {what}")
+        bad += not good
+    if bad:
+        raise CellarError(f"{bad} of these checks failed{more}")
 
 
 def verify_all(registry: Registry) -> Iterator[Check]:
@@ -63,7 +74,7 @@ def _champion(registry: Registry, name: str, sound: list[int]) -> Iterator[Check
         yield False, f"{name}: the champion, {champion}, is damaged: {_cure(registry, name, sound)}"
     elif not history or history[-1].version != champion:
         ends = f"{HISTORY} ends with version {history[-1].version}" if history else f"{HISTORY} says nothing"
-        stays = f"inv promote {name} {champion} puts it on record, or promote another"
+        stays = f"{typed(f'promote {name} {champion}')} puts it on record, or promote another"
         yield False, f"{name}: the champion is {champion}, and {ends}: {stays}"
 
 
@@ -71,7 +82,7 @@ def _cure(registry: Registry, name: str, sound: list[int]) -> str:
     """Return what makes a sound version champion: the latest that was, else the newest."""
     known = [*registry.candidates_to_serve(name), *reversed(registry.versions(name))]
     best = [version for version in known if version in sound and version in registry.versions(name)]
-    return f"inv promote {name} {best[0]} makes a sound one champion" if best else "train it again"
+    return f"{typed(f'promote {name} {best[0]}')} makes a sound one champion" if best else "train it again"
 
 
 def _history(registry: Registry, name: str) -> Iterator[Check]:
@@ -85,6 +96,7 @@ def _leftovers(registry: Registry, name: str) -> Iterator[Check]:
     for path in leftovers(registry, name):
         told = f"{name}: {path.relative_to(registry.home(name))}"
         if is_old(path):
-            yield False, f"{told} is what a crash left: inv prune removes it"
+            yield False, f"{told} is what a crash left: {typed('prune')} removes it"
         else:
-            yield True, f"{told} is being written, or is what a crash left: inv prune removes it when it is a day old"
+            gone = f"{typed('prune')} removes it when it is a day old"
+            yield True, f"{told} is being written, or is what a crash left: {gone}"

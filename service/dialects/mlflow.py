@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, request
 
-from service import include
+from service import include, shapes
 from service.calls import JSON, Answer, Call
 from service.config import VERSION
 from service.errors import InputError, MediaTypeError, Problem, RequestError
@@ -97,10 +97,7 @@ def _form(body: Any) -> tuple[str, Any]:
 
 def _split(call: Call, table: Any) -> Inputs:
     """Return a data frame given as `{"columns": [names], "data": [rows]}`; its index tells the model nothing."""
-    try:
-        frame = msgspec.convert(table, Frame)
-    except msgspec.ValidationError as error:
-        raise RequestError(f"'dataframe_split' must hold 'columns' and 'data': {error}") from error
+    frame = shapes.convert(table, Frame, "'dataframe_split'")
     width = len(frame.columns)
     if len(set(frame.columns)) < width:
         raise RequestError("'dataframe_split' names a column twice")

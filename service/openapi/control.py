@@ -39,7 +39,8 @@ def schemas_of() -> Schema:
     bodies = schemas.of_bodies(Promotion.example(), Rollback.example())
     version: Schema = {"type": "integer", "minimum": 1}
     previous = {"type": ["integer", "null"], "minimum": 1}
-    champion = closed({"model": {"type": "string"}, "champion": version, "previous": previous, "event": ref("Event")})
+    event = {"description": "null where it was the champion already.", "anyOf": [ref("Event"), {"type": "null"}]}
+    champion = closed({"model": {"type": "string"}, "champion": version, "previous": previous, "event": event})
     return {**bodies, "Champion": champion}
 
 

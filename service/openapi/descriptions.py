@@ -23,6 +23,7 @@ def versions(name: str) -> Schema:
         {
             "model": {"const": name},
             "versions": {"type": "array", "items": {"type": "integer", "minimum": 1}},
+            "verdicts": {"type": "object", "additionalProperties": {"type": "string"}},
             "serving": number,
             "champion": number,
             "history": {"type": "array", "items": ref("Event")},
@@ -44,6 +45,7 @@ def _description() -> Schema:
             "headline": text,
             "metrics": {"type": "object", "additionalProperties": ref("Metric")},
             "held_out_rows": whole,
+            "verdict": text,
             "data": ref("Data"),
             "coverage": {"anyOf": [closed({"default": share, "most": share}), {"type": "null"}]},
             "created": text,

@@ -118,9 +118,7 @@ FILL = {"number": _fill_numbers, "boolean": _fill_truths, "date": _fill_dates}
 def problems_of(feature: Feature, held: Any) -> list[Problem]:
     """Return a problem for each (row, value) that the feature does not take, for as many as are told."""
     wrong = (
-        Problem(f"{reason}, got {shown(value)}", row, feature.name, _echo(value))
-        for row, value in held
-        if (reason := _reason(feature, value))
+        Problem(reason, row, feature.name, _echo(value)) for row, value in held if (reason := _reason(feature, value))
     )
     return list(islice(wrong, SHOWN + 1))
 
@@ -131,8 +129,9 @@ def _reason(feature: Feature, value: Any) -> str | None:
     if value is None or nothing.get(feature.kind, False):
         return None if feature.nullable else "must not be missing: training saw no missing value here"
     if not _is_of(feature, value):
-        return WANTED[feature.kind]
-    return None if feature.kind != "number" or _fits(value) else "must be a finite 32-bit number"
+        return f"{WANTED[feature.kind]}, got {shown(value)}"
+    fits = feature.kind != "number" or _fits(value)
+    return None if fits else f"must lie between -3.4e38 and 3.4e38, got {shown(value)}"
 
 
 def _is_of(feature: Feature, value: Any) -> bool:

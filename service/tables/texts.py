@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import msgspec
 
+from service import shapes
 from service.bundle import Feature
 from service.errors import SHOWN, InputError, Problem, RequestError
 from service.rows.inputs import Inputs, Schema
@@ -169,4 +170,4 @@ def _decode(line: bytes, at: int) -> Any:
     except RecursionError as error:
         raise RequestError(f"line {at} nests too deeply") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RequestError(f"line {at} is not JSON: {error}") from error
+        raise RequestError(f"line {at} is not JSON: {shapes.unreadable(error, line)}") from error

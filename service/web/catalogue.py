@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, current_app, make_response, render_template, request, send_from_directory
 
-from service import calibration, include
+from service import calibration, include, promotion
 from service.bundle import Manifest, Metrics
 from service.config import Config
-from service.errors import NotFoundError
+from service.errors import NotFoundError, PromotionError
 from service.model import Model
+from service.registry import Registry
 from service.web import current
 from service.web.replies import json_reply
 
@@ -62,14 +63,14 @@ def model(name: str) -> Response:
 def versions(name: str) -> Response:
     """List the published versions of one model, with the one that answers and its history."""
     registry = current.live().registry
+    registry.check_model(name)
     numbers = registry.versions(name)
-    if not numbers:
-        raise NotFoundError(f"no model is called {name[:80]!r}")
     champion = current.live().champions.get(name)
     return json_reply(
         {
             "model": name,
             "versions": numbers,
+            "verdicts": {str(number): _verdict(registry, name, number) for number in numbers},
             "serving": champion.version if champion else None,
             "champion": registry.champion(name),
             "history": registry.history(name),
@@ -125,12 +126,20 @@ def describe(model: Model) -> dict[str, Any]:
         "headline": metrics.headline,
         "metrics": msgspec.to_builtins(metrics.held_out),
         "held_out_rows": metrics.rows,
+        "verdict": promotion.verdict(promotion.objection(metrics)),
         "data": msgspec.to_builtins(manifest.data),
         "coverage": _coverage(metrics),
         "created": manifest.created,
         "report": f"{address}/report" if page.is_file() else None,
         "predict": f"{address}/predict",
     }
+
+
+def _verdict(registry: Registry, name: str, version: int) -> str:
+    try:
+        return promotion.verdict(promotion.held_back(registry, name, version))
+    except PromotionError:
+        return "damaged"
 
 
 def _coverage(metrics: Metrics) -> dict[str, float] | None:

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 import msgspec
 from flask import Blueprint, Response, current_app, request
 
-from service import promotion
+from service import promotion, shapes
 from service.calls import JSON, decode, read_body
 from service.config import Config
-from service.errors import ControlTokenError, ForbiddenError, MediaTypeError, NotFoundError
+from service.errors import ControlTokenError, ForbiddenError, MediaTypeError, RequestError, check_names
 from service.promotion import Promotion, Rollback
-from service.registry import Event, Registry
+from service.registry import Event
 from service.web import current
 from service.web.replies import json_reply
 from service.web.tokens import BEARER, carries
@@ -31,14 +31,17 @@ Asked = TypeVar("Asked", Promotion, Rollback)
 def promote(name: str) -> Response:
     """Make a published version champion."""
     asked = _asked(Promotion)
-    return _told(name, promotion.promote(_registry(name), name, int(asked.version), asked.reason, asked.force))
+    registry, version = current.live().registry, int(asked.version)
+    event = promotion.promote(registry, name, version, asked.reason, asked.force, _caller())
+    return _told(name, version, event.previous if event else version, event)
 
 
 @control.post("/models/<name>/rollback")
 def rollback(name: str) -> Response:
     """Go back to the champion before."""
     asked = _asked(Rollback)
-    return _told(name, promotion.rollback(_registry(name), name, asked.reason))
+    event = promotion.rollback(current.live().registry, name, asked.reason, _caller())
+    return _told(name, event.version, event.previous, event)
 
 
 def _asked(kind: type[Asked]) -> Asked:
@@ -48,8 +51,12 @@ def _asked(kind: type[Asked]) -> Asked:
     if request.mimetype != JSON:  # a page from elsewhere cannot send that without being asked for leave
         raise MediaTypeError(f"send JSON with the header 'Content-Type: {JSON}'")
     example = msgspec.json.encode(kind.example()).decode()
-    asked: Asked = decode(read_body(request.environ, config.max_body), msgspec.json.Decoder(kind).decode, example)
-    return asked
+    for name in request.args:
+        raise RequestError(f"the query's parameter {name[:40]!r} is not known: ask by the body, as in {example}")
+    body = decode(read_body(request.environ, config.max_body), example=example)
+    if isinstance(body, dict):
+        check_names("the field ", body, kind.__struct_fields__)
+    return shapes.convert(body, kind)
 
 
 def _check_caller(token: str) -> None:
@@ -103,12 +110,10 @@ def _place(address: str) -> tuple[str, int | None]:
         return "", None
 
 
-def _registry(name: str) -> Registry:
-    registry = current.live().registry
-    if not registry.versions(name):
-        raise NotFoundError(f"no model is called {name[:80]!r}")
-    return registry
+def _caller() -> str:
+    """Return who asks, as far as it is known: the address at the other end, which may be a proxy's."""
+    return f"http from {request.environ.get('REMOTE_ADDR') or 'an unknown address'}"
 
 
-def _told(name: str, event: Event) -> Response:
-    return json_reply({"model": name, "champion": event.version, "previous": event.previous, "event": event})
+def _told(name: str, champion: int, previous: int | None, event: Event | None) -> Response:
+    return json_reply({"model": name, "champion": champion, "previous": previous, "event": event})

@@ -16,6 +16,13 @@ def live() -> Live:
 
 def model(name: str, version: int | None = None) -> Model:
     """Return a model that is described, whose name and version the reply's headers and the log tell."""
-    g.model = live().get(name, version)
+    g.model = find(live(), name, version)
     found: Model = g.model
     return found
+
+
+def find(live: Live, name: str, version: int | None = None) -> Model:
+    """Return a model, or raise NotFoundError with the nearest name where none is called so."""
+    if live.champions and name not in live.champions:
+        live.registry.check_model(name)
+    return live.get(name, version)

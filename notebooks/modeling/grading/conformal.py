@@ -12,10 +12,10 @@ import numpy.typing as npt
 from scipy import stats
 
 from modeling import legible
+from modeling.choices import check_choice
 from modeling.tables.dataset import quoted
 from service import calibration
 from service.bundle import Calibration, Label
-from service.errors import DataError
 
 Array = npt.NDArray[Any]
 
@@ -48,8 +48,7 @@ class Coverage(msgspec.Struct, frozen=True):
 
 def check_coverage(coverage: float) -> None:
     """Raise DataError unless the parameter `coverage` is a share between 0 and 1."""
-    if not 0 < coverage < 1:
-        raise DataError(f"the parameter `coverage` must lie between 0 and 1, got {coverage:g}")
+    check_choice("coverage", coverage)
 
 
 def residual_scores(y: Array, predicted: Array) -> Array:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibratedClassifierCV
@@ -70,18 +70,31 @@ def told(name: str) -> str:
     return name.upper() if len(name) == 3 else name.replace("_", " ")
 
 
+def check_name(name: str, task: Task | Literal[""]) -> None:
+    """Raise DataError unless the task, or with "" any task, allows an estimator of this name, or all are compared."""
+    if task and name != AUTO:
+        find(name, task)
+    known = [AUTO, *dict.fromkeys(known for each in FAMILIES for known in names(each))]
+    if name not in known:
+        raise _unknown(name, known)
+
+
 def find(name: str, task: Task) -> Family:
     """Return a family by its name; raise DataError with those that there are if it is none of the task's."""
     for family in FAMILIES[task]:
         if family.name == name:
             return family
     known = [AUTO, *names(task)]
-    choose = f"choose among {', '.join(known)}"
     for other in FAMILIES:
         if name in names(other):
-            cure = f'{choose}; or say `task = "{other}"` as parameter or in the card'
+            cure = f'choose among {", ".join(known)}; or say `task = "{other}"` as parameter or in the card'
             raise DataError(f"the parameter `estimator`: {name!r} is for {other}, and this is a {task}; {cure}")
-    raise DataError(f"the parameter `estimator`: {name!r} is not an estimator here; {meant(name, known, choose)}")
+    raise _unknown(name, known)
+
+
+def _unknown(name: str, known: Sequence[str]) -> DataError:
+    near = meant(name, known, f"choose among {', '.join(known)}")
+    return DataError(f"the parameter `estimator`: {name[:80]!r} is not an estimator here; {near}")
 
 
 def contenders(name: str, task: Task, rows: int) -> tuple[list[Family], dict[str, str]]:
