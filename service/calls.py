@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from service import explanation
-from service.bundle import Label
 from service.config import Config
+from service.contents import Label
 from service.errors import DeadlineError, MediaTypeError, RequestError, TooLargeError
 from service.model import Model, Prediction
 from service.rows.inputs import Inputs

@@ -24,7 +24,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 import workshop  # noqa: F401  before anything else imports jsonschema: it spares a second
-from service import bundle, files
+from service import bundle, contents, files, publication
 from service.app import create_app
 from service.registry import Registry
 
@@ -87,21 +87,21 @@ def train(artifacts: Path, data: Path, model: str = "", **parameters: Any) -> Tr
     pipeline = Pipeline([("prepare", transformer), ("estimator", family.estimator(given["seed"]))]).fit(X, y)
     described = columns.describe_features(dataset, X, nullable)
     spread = 1.0 if classify else float(y.std())
-    manifest = bundle.Manifest(
-        format=bundle.FORMAT,
+    manifest = contents.Manifest(
+        format=contents.FORMAT,
         model=bundle.model_name(model or tables.slug(dataset.name)),
         task=dataset.task,
         estimator=family.name,
         features=described,
         target=columns.describe_target(dataset, pipeline[-1].classes_.tolist() if classify else []),
-        data=bundle.Data(dataset.path.name, len(dataset.table), len(X), dataset.sha256, dataset.written),
-        split=bundle.Split(given["seed"], 0.25, [column for column in table if column != dataset.target]),
+        data=contents.Data(dataset.path.name, len(dataset.table), len(X), dataset.sha256, dataset.written),
+        split=contents.Split(given["seed"], 0.25, [column for column in table if column != dataset.target]),
         parameters={**parameters, "missing": "impute"},
         cross_validation={},
         **export.provenance("02_train.ipynb"),
     )
     golden = export.golden_rows(pipeline, X, described, spread)
-    place = bundle.write_candidate(artifacts, manifest, golden, export.to_onnx(pipeline, X))
+    place = publication.write_candidate(artifacts, manifest, golden, export.to_onnx(pipeline, X))
     return Trained(place, pipeline, X, table[out])
 
 
@@ -121,7 +121,7 @@ def evaluate(trained: Trained) -> None:
     answer = challenger.predict(export.as_inputs(X, manifest.features))
     predicted = answer.values
     baseline = y[:1].repeat(len(y))
-    metrics = bundle.Metrics(
+    metrics = contents.Metrics(
         rows=len(y),
         headline=evaluation.HEADLINE[manifest.task],
         held_out=evaluation.with_intervals(manifest.task, y, predicted, seed=0, rounds=20),
@@ -132,7 +132,7 @@ def evaluate(trained: Trained) -> None:
         evaluated="2026-01-01T00:00:00+00:00",
         calibration=conformal.calibrate(conformal.score(y, predicted, answer.probabilities, challenger.classes)[0]),
     )
-    bundle.publish(trained.folder, metrics)
+    publication.publish(trained.folder, metrics)
     Registry(trained.folder.parents[1]).promote(manifest.model, int(trained.folder.name), "made for the tests")
 
 

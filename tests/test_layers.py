@@ -12,8 +12,9 @@ SERVICE = sorted((ROOT / "service").rglob("*.py"))
 
 LAYERS = [
     {"errors", "files", "rows.dates"},
-    {"bundle", "config"},
-    {"onnx_file", "runtime", "rows.values", "registry", "calibration"},
+    {"contents", "config"},
+    {"bundle", "rows.values", "calibration"},
+    {"onnx_file", "runtime", "registry", "publication"},
     {"rows.inputs", "promotion"},
     {"rows.json_rows"},
     {"model"},
@@ -79,7 +80,7 @@ def test_service_imports_nothing_of_the_workshop(path: Path):
 
 @pytest.mark.parametrize("path", SERVICE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_service_imports_point_one_way(path: Path):
-    """errors < bundle < registry, inputs < model < live < dialects, catalogue < app: nobody looks upward."""
+    """errors < contents < bundle < registry, inputs < model < live < dialects, catalogue < app: nobody looks upward."""
     if path.name == "__init__.py":
         assert imports(path) == set()
         return
@@ -100,7 +101,7 @@ def test_modeling_knows_only_the_contract(path: Path):
     assert not names & {"flask", "workshop", "papermill", "gunicorn"}
     below = {named(name.split(".")[1:]) for name in imports(path) if name.split(".")[0] == "service"}
     rows = {"rows.dates", "rows.inputs", "rows.values"}
-    assert below <= {"bundle", "calibration", "errors", "config", "files", "runtime", *rows}
+    assert below <= {"contents", "bundle", "calibration", "errors", "config", "files", "runtime", *rows}
 
 
 def test_serving_loads_nothing_of_the_workshop():
@@ -110,3 +111,11 @@ def test_serving_loads_nothing_of_the_workshop():
     loaded = set(done.stdout.split())
     assert {"flask", "onnxruntime", "service"} <= loaded
     assert not loaded & FOREIGN
+
+
+def test_serving_loads_nothing_that_writes_bundles():
+    """What only a notebook does is not loaded where models are served."""
+    program = "import sys, service.app, service.__main__; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {"service.bundle", "service.contents"} <= set(done.stdout.split())
+    assert "service.publication" not in done.stdout.split()

@@ -15,7 +15,7 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
-from service import bundle
+from service import bundle, publication
 from service.app import create_app
 from service.errors import BundleError, NoModelError, NotFoundError
 from service.live import KEPT, Live
@@ -118,7 +118,7 @@ def test_one_damaged_model_leaves_the_others(
 def test_candidate_never_answers(registry: Registry, start: Callable[[], FlaskClient], forged: bool):
     """A version without metrics is not served, neither by number nor by a forged champion file."""
     source = bundle.read(registry.place("wine", 1))
-    place = bundle.write_candidate(registry.folder, source.manifest, source.golden, source.model)
+    place = publication.write_candidate(registry.folder, source.manifest, source.golden, source.model)
     assert place.name == "3"
     if forged:
         (registry.home("wine") / "champion").write_text("3\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service import bundle
+from service import bundle, contents
 from service.errors import BundleError
 from service.registry import Registry
 
@@ -56,6 +56,6 @@ def _facts(registry: Registry, name: str, version: int) -> tuple[str, str, str]:
     return found.manifest.estimator, _headline(found.metrics), found.manifest.created[:16]
 
 
-def _headline(metrics: bundle.Metrics) -> str:
+def _headline(metrics: contents.Metrics) -> str:
     value = metrics.held_out[metrics.headline].value
     return f"{metrics.headline} {'unknown' if value is None else f'{value:.3f}'}"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from service import bundle, config
+from service import bundle, config, contents
 from service.errors import BundleError, CellarError, DataError
 from service.registry import Registry
 from service.web.catalogue import curl
@@ -88,7 +88,7 @@ def welcome(base: str, registry: Registry) -> str:
     return "\n".join(lines[:2])
 
 
-def _manifest(registry: Registry, name: str) -> bundle.Manifest | None:
+def _manifest(registry: Registry, name: str) -> contents.Manifest | None:
     """Return the manifest of the version that is served, the first sound one."""
     for version in registry.candidates_to_serve(name):
         with suppress(BundleError):

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from service import bundle, config
 from service.errors import BundleError
+from service.files import half_written
 from service.registry import CHAMPION, HISTORY, Registry
 from service.trial import trial
-from workshop.leftovers import homes, is_old, leftovers
+from workshop.leftovers import half_removed, homes, is_old
 
 Check = tuple[bool, str]
 """Whether something is as it should be, and what was found."""
@@ -82,9 +83,12 @@ def _history(registry: Registry, name: str) -> Iterator[Check]:
 
 
 def _leftovers(registry: Registry, name: str) -> Iterator[Check]:
-    for path in leftovers(registry, name):
-        told = f"{name}: {path.relative_to(registry.home(name))}"
+    home = registry.home(name)
+    for path, version in half_removed(home).items():
+        yield False, f"{name}: {path.name} is what is left of version {version}: inv prune removes it and its reports"
+    for path in half_written(home):
+        told = f"{name}: {path.relative_to(home)}"
         if is_old(path):
             yield False, f"{told} is what a crash left: inv prune removes it"
         else:
-            yield True, f"{told} is being written, or is what a crash left: inv prune removes it when it is a day old"
+            yield True, f"{told} is being written, or is what a crash left: the next to write there removes it"

@@ -14,7 +14,7 @@ from scipy import stats
 from modeling import legible
 from modeling.tables.dataset import quoted
 from service import calibration
-from service.bundle import Calibration, Label
+from service.contents import Calibration, Label
 from service.errors import DataError
 
 Array = npt.NDArray[Any]
