@@ -21,7 +21,8 @@ from service.trial import trial
 from service.web.catalogue import catalogue
 from service.web.control import control
 from service.web.documentation import documentation
-from service.web.edge import REFUSED, Dialect, Edge
+from service.web.edge import REFUSED, Edge
+from service.web.lane import Dialect
 from service.web.metrics import MEDIA, Metrics
 from service.web.replies import http_problem, problem
 

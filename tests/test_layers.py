@@ -20,7 +20,7 @@ LAYERS = [
     {"model"},
     {"trial", "live", "explanation", "openapi.schemas"},
     {"calls"},
-    {"include", "web.current", "web.figures", "web.replies", "web.tokens"},
+    {"include", "web.lane", "web.current", "web.figures", "web.replies", "web.tokens"},
     {"web.exposition"},
     {"web.metrics"},
     {"tables"},
