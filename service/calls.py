@@ -22,6 +22,9 @@ JSON, OCTETS = "application/json", "application/octet-stream"
 BEGUN, FACTS, BODY = "cellar.begun", "cellar.facts", "cellar.body"
 """Where the WSGI environ keeps when a request began, what is known of it, and its body once it was read."""
 
+REFUSED = "cellar.refused"
+"""Where it keeps an error that the application has to answer with, before anything else."""
+
 WAITING = "cellar.waiting"
 """Where our own server puts how many requests its worker is at, with this one."""
 

@@ -6,12 +6,7 @@ import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +19,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 import workshop  # noqa: F401  before anything else imports jsonschema: it spares a second
+from chaos.serving import Served, serving
 from service import bundle, contents, files, publication
 from service.app import create_app
 from service.registry import Registry
@@ -318,15 +314,6 @@ def changed(folder: Path, **changes: dict[str, Any]) -> None:
     seal(folder)
 
 
-class Server(NamedTuple):
-    """A running `python -m service`."""
-
-    process: subprocess.Popen[bytes]
-    host: str
-    port: int
-    workers: int
-
-
 @pytest.fixture(scope="session")
 def clients_python() -> Path:
     """The Python of the environment that holds the clients of other projects."""
@@ -340,50 +327,18 @@ def all_artifacts(wine_artifacts: Path, houses_artifacts: Path, tmp_path_factory
     return shutil.copytree(houses_artifacts, place, dirs_exist_ok=True)
 
 
-@contextmanager
-def serving(artifacts: Path, reports: Path, **settings: Any) -> Iterator[Server]:
-    """Run the real server on a free port of this machine, ready to answer; `settings` are `CELLAR_*` variables."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    given = {"artifacts": artifacts, "reports": reports, **settings}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service", "--port", str(port), "--workers", "2"],
-        cwd=ROOT,
-        env={**os.environ, **{f"CELLAR_{name.upper()}": str(value) for name, value in given.items()}},
-    )
-    try:
-        _wait_until_listening(process, port)
-        yield Server(process, "127.0.0.1", port, 2)
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
 @pytest.fixture
-def server(all_artifacts: Path, tmp_path: Path) -> Iterator[Server]:
+def server(all_artifacts: Path, tmp_path: Path) -> Iterator[Served]:
     """The real server with `wine`, `houses` and `prices`; it is ended with the test."""
     with serving(all_artifacts, tmp_path) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def every_server(every_model: Path) -> Iterator[Server]:
+def every_server(every_model: Path) -> Iterator[Served]:
     """The real server on every model of the tests, with their reports."""
-    with serving(every_model, every_model.parent / "reports", log="errors") as running:
+    with serving(every_model, every_model.parent / "reports") as running:
         yield running
-
-
-def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
-    give_up = time.monotonic() + 20
-    while process.poll() is None and time.monotonic() < give_up:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=5).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    raise RuntimeError(f"the server did not start (exit status {process.poll()})")
 
 
 @pytest.fixture

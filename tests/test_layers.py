@@ -41,6 +41,9 @@ LAYERS = [
 WHOLE = {"dialects", "tables"}
 """Folders that stand in one layer with all that is in them."""
 
+ROOMS = ["service", "notebooks/modeling", "workshop", "bench", "chaos", "tests"]
+"""Each imports only from those before it."""
+
 FOREIGN = {"sklearn", "pandas", "matplotlib", "papermill", "nbconvert", "onnx", "skl2onnx", "modeling", "workshop"}
 
 
@@ -87,6 +90,24 @@ def test_service_imports_point_one_way(path: Path):
     below = {named(name.split(".")[1:]) for name in imports(path) if name.split(".")[0] == "service"} - {own(path)}
     upward = {name for name in below if layer(name) >= layer(own(path))}
     assert not upward, f"{own(path)} imports {upward}"
+
+
+@pytest.mark.parametrize("path", [path for path in SERVICE if path.parent.name == "server"], ids=lambda path: path.name)
+def test_the_server_stands_apart(path: Path):
+    """It would serve any application of this kind: it knows how a request is told, and its errors, and no more."""
+    assert {named(name.split(".")[1:]) for name in imports(path) if name.startswith("service.")} <= {
+        "calls",
+        "errors",
+        *(f"server.{each.stem}" for each in path.parent.glob("*.py")),
+    }
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_are_entered_one_way(room: str):
+    """What serves knows nothing of what trains, that nothing of the commands, and these nothing of what tests them."""
+    beyond = {each.rpartition("/")[2] for each in ROOMS[ROOMS.index(room) + 1 :]}
+    for path in (ROOT / room).rglob("*.py"):
+        assert not {name.split(".")[0] for name in imports(path)} & beyond, path
 
 
 def test_every_module_has_its_layer():

@@ -41,6 +41,13 @@ def check_free(host: str, port: int) -> None:
         raise DataError(f"cannot listen on {host}:{port} ({why}): choose another with --port or --host") from error
 
 
+def free_port() -> int:
+    """Return a port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def claimed(host: str, port: int, folder: Path) -> Iterator[None]:
     """Hold a port for one service of a house; raise DataError if another has it or is about to.

@@ -16,16 +16,13 @@ from typing import Any
 
 import msgspec
 
-from service.calls import BEGUN, BODY, FACTS, WAITING, Answer, Facts
+from service.calls import BEGUN, BODY, FACTS, REFUSED, WAITING, Answer, Facts
 from service.config import Config
 from service.errors import OverloadError, UnauthorizedError
 from service.live import Live
 from service.web.lane import Dialect, Environ, Lane
 from service.web.metrics import Metrics
 from service.web.tokens import carries
-
-REFUSED = "cellar.refused"
-"""Where the WSGI environ keeps an error that the application has to answer with, before anything else."""
 
 OPEN = re.compile(r"/health/\w+|/v2/health/\w+|/ping|/health")
 """What is answered without a token, and however busy the service is: who watches it would end it otherwise."""
