@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from modeling.exporting import export
 from modeling.learning import estimators
 from modeling.tables import columns, dataset
-from service import bundle
+from service import bundle, contents
 from service.config import ROOT
 from service.explanation import as_documents, explain
 from service.model import Model
@@ -38,15 +38,15 @@ def fitted(name: str) -> Model:
     prepare = ColumnTransformer([("numbers", scale, list(range(X.shape[1])))])
     pipeline = Pipeline([("prepare", prepare), ("estimator", family.estimator(0))]).fit(X, y)
     features = columns.describe_features(data, X, [])
-    manifest = bundle.Manifest(
-        format=bundle.FORMAT,
+    manifest = contents.Manifest(
+        format=contents.FORMAT,
         model="wine",
         task="classification",
         estimator=name,
         features=features,
         target=columns.describe_target(data, pipeline[-1].classes_.tolist()),
-        data=bundle.Data("wine.csv", len(X), len(X), data.sha256),
-        split=bundle.Split(0, 0.0, []),
+        data=contents.Data("wine.csv", len(X), len(X), data.sha256),
+        split=contents.Split(0, 0.0, []),
         parameters={},
         cross_validation={},
         **export.provenance("02_train.ipynb"),

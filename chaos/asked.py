@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.serve.trained import Trained, train
-from chaos.house import Served, serving
+from chaos.clients import Client, again, post
+from chaos.serving import Served, serving
 
 ROWS = 10_000
 
@@ -31,19 +31,19 @@ def build(folder: Path) -> Asked:
     place.mkdir(parents=True)
     (place / "03_evaluate.html").write_bytes(b"<p>" + b"x" * 6_000_000)
     rows = trained.rows.tolist()
-    return Asked(folder, request(rows[:1]), request(rows), trained.labels[0], trained.labels)
+    return Asked(folder, post(rows[:1]), post(rows), trained.labels[0], trained.labels)
 
 
-def request(rows: list[list[float]]) -> bytes:
-    """Return a whole request for predictions as bytes."""
-    body = json.dumps(rows).encode()
-    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+def crowd(house: Asked, port: int, patience: float = 30) -> list[Client]:
+    """Return clients of each kind: one connection or many, one row or many."""
+    ones, many = [(house.one, [house.label])] * 3, (house.many, house.labels)
+    kinds = [(*kind, fresh) for kind in (*ones, many) for fresh in (False, True)]
+    return [Client(port, again(sent, expected), fresh, patience) for sent, expected, fresh in kinds]
 
 
 @contextmanager
 def served(house: Asked, program: Sequence[str] = ("-m", "service")) -> Iterator[Served]:
     """Run the service on a house, or what Python is told instead."""
     folder = house.folder
-    with serving(folder / "artifacts", program=program, reports=folder / "reports") as running:
+    with serving(folder / "artifacts", folder / "reports", program) as running:
         yield running

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -18,8 +18,10 @@ import onnxruntime
 import requests
 
 from bench.serve.trained import train
+from chaos.clients import Client, by_version, faults, post
+from chaos.crowd import asking, told
 from chaos.experiment import Experiment, Outcome
-from chaos.house import Served, serving
+from chaos.serving import Served, serving
 from service import bundle
 from service.errors import BundleError
 from service.model import load
@@ -30,6 +32,7 @@ OLD = 1
 RANDOM, LENGTHS, LIVE = 5000, 200, 60
 POLL, PATIENCE = 0.05, 30
 SEED = 0
+ROW = [13.2, 1.78, 2.14, 11.2, 100, 2.65, 2.76, 0.26, 1.28, 4.38, 1.05, 3.4, 1050]
 
 
 class Damage(NamedTuple):
@@ -50,7 +53,7 @@ def run(folder: Path, scale: float) -> Outcome:
     with counted() as calls:
         load(place)
         whole = calls()
-        loaded = [told for damage in damages if (told := _load_damaged(place, damage))]
+        loaded = [unseen for damage in damages if (unseen := _load_damaged(place, damage))]
         parsed = calls() - whole
     shutil.rmtree(place)
     some = every[:: max(1, len(every) // max(2, round(LIVE * scale)))]
@@ -117,17 +120,15 @@ def _load_damaged(place: Path, damage: Damage) -> str:
 
 def _serve_damaged(registry: Registry, damages: list[Damage]) -> tuple[int, list[str]]:
     """Promote damaged versions, one after the other, while a service is asked; return how often, and what was wrong."""
-    wrong: list[str] = []
-    with serving(registry.folder, poll=POLL) as served, _asking(served) as answers:
+    wrong, clients = list[str](), list[Client]()
+    with serving(registry.folder, poll=POLL) as served, _asked(served, clients):
         for version, damage in enumerate(damages, OLD + 1):
             _promote_damaged(registry, version, damage)
-            if told := _wait_until_refused(served, version):
-                wrong.append(told)
-    with serving(registry.folder) as served, _asking(served) as later:
+            wrong += _wait_until_refused(served, version)
+    with serving(registry.folder) as served, _asked(served, clients):
         wrong += [] if "is served instead" in _refusal(served) else ["the service does not say what it serves instead"]
-    counts = Counter(answers) + Counter(later)
-    wrong += [f"{count} times the answer was {told}" for told, count in counts.items() if told != f"version {OLD}"]
-    return counts.total(), wrong
+    seen = told(clients)
+    return seen.answered, wrong + faults(seen)
 
 
 def _promote_damaged(registry: Registry, version: int, damage: Damage) -> None:
@@ -139,14 +140,14 @@ def _promote_damaged(registry: Registry, version: int, damage: Damage) -> None:
     (home / CHAMPION).write_text(f"{version}\n")
 
 
-def _wait_until_refused(served: Served, version: int) -> str:
-    """Return "" once every worker, as far as ten requests in a row can tell, refused a version."""
-    give_up, told = time.monotonic() + PATIENCE, 0
-    while told < 10:
+def _wait_until_refused(served: Served, version: int) -> list[str]:
+    """Return once every worker, as far as ten requests in a row can tell, refused a version; else what is wrong."""
+    give_up, times = time.monotonic() + PATIENCE, 0
+    while times < 10:
         if time.monotonic() > give_up:
-            return f"version {version} was never refused: {_refusal(served)[:200]}"
-        told = told + 1 if f"version {version} was refused" in _refusal(served) else 0
-    return ""
+            return [f"version {version} was never refused: {_refusal(served)[:200]}"]
+        times = times + 1 if f"version {version} was refused" in _refusal(served) else 0
+    return []
 
 
 def _refusal(served: Served) -> str:
@@ -154,28 +155,11 @@ def _refusal(served: Served) -> str:
     return str(refused.get(MODEL, ""))
 
 
-@contextmanager
-def _asking(served: Served) -> Iterator[list[str]]:
-    """Ask for predictions all the while; the list holds which version answered each, or what came instead."""
-    answers: list[str] = []
-    over = threading.Event()
-    asker = threading.Thread(target=_ask, args=(served, answers, over))
-    asker.start()
-    try:
-        yield answers
-    finally:
-        over.set()
-        asker.join()
-
-
-def _ask(served: Served, answers: list[str], over: threading.Event) -> None:
-    session, row = requests.Session(), [13.2, 1.78, 2.14, 11.2, 100, 2.65, 2.76, 0.26, 1.28, 4.38, 1.05, 3.4, 1050]
-    while not over.is_set() or not answers:
-        try:
-            reply = session.post(f"{served.address}/models/{MODEL}/predict", json={"features": row}, timeout=PATIENCE)
-            answers.append(f"version {reply.json().get('version')}" if reply.ok else f"status {reply.status_code}")
-        except requests.RequestException as error:
-            answers.append(type(error).__name__)
+def _asked(served: Served, clients: list[Client]) -> AbstractContextManager[None]:
+    """Have a client more ask for predictions all the while, which the old version is to answer."""
+    sent = post({"features": ROW}, f"/models/{MODEL}/predict")
+    clients.append(Client(served.port, repeat(by_version(sent, OLD)), patience=PATIENCE, least=1))
+    return asking(clients[-1:])
 
 
 EXPERIMENTS = (Experiment(3, "damaged bytes in every file of a bundle", run),)

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from chaos.asked import Asked, build, served
-from chaos.clients import Client, asking, told, wait_for_answers
+from chaos.asked import Asked, build, crowd, served
+from chaos.clients import Client, faults
+from chaos.crowd import asking, told, wait_for_answers
 from chaos.experiment import Experiment, Outcome
-from chaos.house import Served
+from chaos.serving import Served
 
 TIMES = 50
 ANSWERS = 50
@@ -23,12 +24,6 @@ GRACE = 30
 """Seconds for the service to do what it was told."""
 
 Serve = Callable[[Asked], AbstractContextManager[Served]]
-
-
-def crowd(house: Asked, port: int) -> list[Client]:
-    """Return clients of each kind: one connection or many, one row or many."""
-    ones = [Client(port, house.one, [house.label], fresh) for fresh in (False, False, False, True, True, True)]
-    return [*ones, Client(port, house.many, house.labels), Client(port, house.many, house.labels, fresh=True)]
 
 
 def run(folder: Path, scale: float, serve: Serve = served) -> Outcome:
@@ -45,12 +40,11 @@ def run(folder: Path, scale: float, serve: Serve = served) -> Outcome:
         clients += asked
         with asking(asked):
             replaced = sum(_hang_up(service, asked, draw, broken) for _ in range(times))
-    answered, lost, wrong = told(clients)
-    broken += [f"{len(lost)} requests were lost ({lost[0].why})"] if lost else []
-    broken += [f"{len(wrong)} replies were wrong ({wrong[0]})"] if wrong else []
+    seen = told(clients)
+    broken += faults(seen, but="refused")
     return Outcome(
         f"{times} SIGTERM, with {hit} requests on their way; {times} SIGHUP, which replaced {replaced} workers",
-        f"{answered} answered, {len(lost)} lost, {len(wrong)} wrong",
+        f"{seen.answered} answered, {len(seen.lost)} lost, {len(seen.wrong)} wrong",
         broken,
     )
 
@@ -65,8 +59,6 @@ def _terminate(service: Served, clients: list[Client], draw: random.Random, brok
         hit = sum(client.in_flight for client in clients)
         service.process.send_signal(signal.SIGTERM)
         status = service.process.wait(GRACE)
-        for client in clients:
-            client.join(GRACE)
     if status:
         broken.append(f"the service ended with {status}")
     return hit

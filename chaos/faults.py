@@ -12,7 +12,7 @@ from typing import NamedTuple
 from bench.serve.trained import train
 from chaos import steps
 from chaos.experiment import Experiment, Outcome
-from service import bundle
+from service import bundle, publication
 from service.errors import CellarError
 from service.registry import Registry
 
@@ -73,9 +73,9 @@ def lives(folder: Path) -> list[Life]:
     none.mkdir(parents=True)
     steps.write(candidate, source)
     for _ in range(2):
-        place = bundle.write_candidate(two, source.manifest, source.golden, source.model)
+        place = publication.write_candidate(two, source.manifest, source.golden, source.model)
         assert source.metrics
-        bundle.publish(place, source.metrics)
+        publication.publish(place, source.metrics)
     Registry(two).promote(steps.MODEL, 1, "the start")
     return [
         Life("write", none, source, _is_written),

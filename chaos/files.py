@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 import time
 from collections.abc import Callable
+from itertools import repeat
 from pathlib import Path
 
 import requests
 
+from chaos.clients import Client, by_version, faults, post
+from chaos.crowd import asking
 from chaos.experiment import Experiment, Outcome
-from chaos.house import House, house, serving
+from chaos.house import House, house
+from chaos.serving import serving
 from service import bundle
 
-WORKERS, PAUSE = 2, 1.5
+PAUSE = 1.5
 
 
 def _delete(path: Path) -> None:
@@ -62,40 +65,26 @@ def _spoil(made: House, deed: Callable[[Path], None], name: str, broken: list[st
     """Spoil one file while it is served and start anew; return how many predictions were answered meanwhile."""
     place = made.registry.place("wine", 2)
     kept = shutil.copytree(place, place.with_name(".kept"))
-    what, seen = f"{deed.__name__[1:]} {name}", list[tuple[int, int]]()
+    what, sent = f"{deed.__name__[1:]} {name}", post({"instances": made.rows[:1]})
     try:
-        with serving(made.registry.folder, WORKERS, poll=0.1) as served:
-            over = threading.Event()
-            client = threading.Thread(target=_ask, args=(served.address, made.rows[0], seen, over))
-            client.start()
-            deed(place / name)
-            time.sleep(PAUSE)
-            over.set()
-            client.join()
-        if not seen or set(seen) != {(200, 2)}:
-            broken.append(f"{what}: answered {sorted(set(seen))}")
-        with serving(made.registry.folder, WORKERS) as served:
+        with serving(made.registry.folder, poll=0.1) as served:
+            client = Client(served.port, repeat(by_version(sent, 2)), least=1)
+            with asking([client]):
+                deed(place / name)
+                time.sleep(PAUSE)
+        broken += [f"{what}: {told}" for told in faults(client.seen)]
+        with serving(made.registry.folder) as served:
             ready = requests.get(f"{served.address}/health/ready", timeout=30).json()
             told = ready["refused"].get("wine", "")
             if "version 2 was refused" not in told or "version 1 is served instead" not in told:
                 broken.append(f"{what}: after the restart it says {ready}")
-            _ask(served.address, made.rows[0], again := [], None)
-            if again != [(200, 1)]:
-                broken.append(f"{what}: after the restart it answers {again}")
+            again = Client(served.port, [by_version(sent, 1)])
+            again.run()
+            broken += [f"{what}: after the restart {told}" for told in faults(again.seen)]
     finally:
         shutil.rmtree(place)
         kept.rename(place)
-    return len(seen)
-
-
-def _ask(address: str, row: list[float], seen: list[tuple[int, int]], over: threading.Event | None) -> None:
-    """Note status and version of predictions until it is over, of one without an end to wait for."""
-    with requests.Session() as session:
-        while True:
-            reply = session.post(f"{address}/predict", json={"instances": [row]}, timeout=30)
-            seen.append((reply.status_code, reply.json().get("version", 0)))
-            if over is None or over.is_set():
-                return
+    return client.seen.answered
 
 
 EXPERIMENTS = (Experiment(12, "served files spoilt, then a restart", spoil),)

@@ -10,12 +10,14 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from pathlib import Path
 
-from chaos.asked import Asked, build, served
-from chaos.clients import Client, asking, told, wait_for_answers
+from chaos.asked import Asked, build, crowd, served
+from chaos.clients import Client, faults
+from chaos.crowd import asking, told, wait_for_answers
 from chaos.experiment import Experiment, Outcome
-from chaos.house import WORKERS, Served
+from chaos.serving import WORKERS, Served
 
 TIMES = 200
 ANSWERS = 20
@@ -31,22 +33,20 @@ def run(folder: Path, scale: float, serve: Callable[[Asked], AbstractContextMana
     house, draw, times = build(folder), random.Random(9), max(1, round(TIMES * scale))
     broken: list[str] = []
     with serve(house) as service:
-        kinds = [(house.one, [house.label]), (house.one, [house.label]), (house.many, house.labels)]
-        clients = [Client(service.port, sent, wanted, fresh) for sent, wanted in kinds for fresh in (False, True)]
+        clients = crowd(house, service.port)
         with asking(clients):
             rounds = [_kill_one(service, clients, draw, broken) for _ in range(times)]
-    answered, lost, wrong = told(clients)
+    seen = told(clients)
     theirs: set[int] = set().union(*(ports for ports, _ in rounds))
-    foreign = [each for each in lost if each.port not in theirs]
-    broken += [f"{len(foreign)} requests of other workers were lost ({foreign[0].why})"] if foreign else []
-    broken += [f"{len(wrong)} replies were wrong ({wrong[0]})"] if wrong else []
+    foreign = [each for each in seen.lost if each.port not in theirs]
+    broken += faults(replace(seen, lost=foreign), but="refused")
     back = sorted(seconds for _, seconds in rounds)
     if back[-1] > BACK:
         broken.append(f"a worker was back after {back[-1]:.1f} s only")
     return Outcome(
         f"{times} workers killed, which held {len(theirs)} connections",
-        f"{answered} answered, {len(lost)} lost, {len(foreign)} of them not the killed worker's; all workers were back "
-        f"after {back[len(back) // 2]:.2f} s, {back[-1]:.2f} s at most",
+        f"{seen.answered} answered, {len(seen.lost)} lost, {len(foreign)} of them not the killed worker's; "
+        f"all workers were back after {back[len(back) // 2]:.2f} s, {back[-1]:.2f} s at most",
         broken,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import multiprocessing
 import time
 from collections import Counter
@@ -13,8 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from chaos.clients import post
 from chaos.experiment import Experiment, Outcome
-from chaos.house import Served, house, serving
+from chaos.house import house
+from chaos.serving import Served, serving
 
 INFLIGHT = 4
 FACTORS = (0.8, 1, 2, 5, 10)
@@ -36,10 +37,10 @@ def overload(folder: Path, scale: float) -> Outcome:
     """1 to 10 times the capacity, by an open loop."""
     made, seconds, broken = house(folder, 3), max(2.0, SECONDS * scale), list[str]()
     made.registry.promote("wine", 3, "a forest")
-    body = json.dumps({"instances": [made.rows[0]]}).encode()
+    sent = post({"instances": made.rows[:1]}, PATH)
     with serving(made.registry.folder, max_inflight=INFLIGHT) as served:
-        capacity = _capacity(served, body, seconds)
-        loads = {factor: _offer(served, body, factor * capacity, seconds) for factor in FACTORS}
+        capacity = _capacity(served, sent, seconds)
+        loads = {factor: _offer(served, sent, factor * capacity, seconds) for factor in FACTORS}
     told = []
     calm, peak = _p99(loads[0.8]), max(len(load.answered) for load in loads.values()) / seconds
     for factor, load in loads.items():
@@ -63,20 +64,20 @@ def _p99(load: Load) -> float:
     return float(np.quantile(load.answered, 0.99)) if load.answered else float("inf")
 
 
-def _capacity(served: Served, body: bytes, seconds: float) -> float:
+def _capacity(served: Served, sent: bytes, seconds: float) -> float:
     """Return how many requests a second a closed loop of as many clients as processors gets answered."""
-    return len(_run(_closed, served.port, body, 4, seconds).answered) / seconds
+    return len(_run(_closed, served.port, sent, 4, seconds).answered) / seconds
 
 
-def _offer(served: Served, body: bytes, rate: float, seconds: float) -> Load:
-    return _run(_open, served.port, body, rate, seconds)
+def _offer(served: Served, sent: bytes, rate: float, seconds: float) -> Load:
+    return _run(_open, served.port, sent, rate, seconds)
 
 
-def _run(client: object, port: int, body: bytes, rate: float, seconds: float) -> Load:
+def _run(client: object, port: int, sent: bytes, rate: float, seconds: float) -> Load:
     """Run a client in a process of its own."""
     ours, theirs = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("fork").Process(
-        target=_send, args=(theirs, client, port, body, rate, seconds)
+        target=_send, args=(theirs, client, port, sent, rate, seconds)
     )
     process.start()
     load: Load = ours.recv()
@@ -91,11 +92,8 @@ def _send(pipe: Connection, client: object, *given: object) -> None:
 class _Client:
     """Connections that are kept, and what their requests came to."""
 
-    def __init__(self, port: int, body: bytes) -> None:
-        head = (
-            f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        self.port, self.request = port, head.encode() + body
+    def __init__(self, port: int, sent: bytes) -> None:
+        self.port, self.sent = port, sent
         self.free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self.answered: list[float] = []
         self.refused, self.wrong = 0, Counter[str]()
@@ -104,7 +102,7 @@ class _Client:
         start = time.perf_counter()
         try:
             reader, writer = self.free.pop() if self.free else await asyncio.open_connection("127.0.0.1", self.port)
-            writer.write(self.request)
+            writer.write(self.sent)
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
             await reader.readexactly(length)
@@ -124,8 +122,8 @@ class _Client:
         return Load(asked, self.answered, self.refused, dict(self.wrong))
 
 
-async def _closed(port: int, body: bytes, clients: float, seconds: float) -> Load:
-    client, until = _Client(port, body), time.monotonic() + seconds
+async def _closed(port: int, sent: bytes, clients: float, seconds: float) -> Load:
+    client, until = _Client(port, sent), time.monotonic() + seconds
 
     async def again() -> None:
         while time.monotonic() < until:
@@ -135,9 +133,9 @@ async def _closed(port: int, body: bytes, clients: float, seconds: float) -> Loa
     return client.load(0)
 
 
-async def _open(port: int, body: bytes, rate: float, seconds: float) -> Load:
+async def _open(port: int, sent: bytes, rate: float, seconds: float) -> Load:
     """Ask at random moments, `rate` times a second on average, whatever became of the requests before."""
-    client, draw, asked = _Client(port, body), np.random.default_rng(0), set[asyncio.Task[None]]()
+    client, draw, asked = _Client(port, sent), np.random.default_rng(0), set[asyncio.Task[None]]()
     begin = at = time.monotonic()
     count = 0
     while at < begin + seconds:

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import psutil
 
 from chaos.experiment import Experiment, Outcome
-from chaos.house import House, Served, house, serving, wait_until_serving
+from chaos.house import House, house
+from chaos.serving import Served, serving, wait_until_serving
 from service.live import Live
 
 THREADS, SWAPS = 32, 2000

@@ -11,10 +11,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
-from chaos.asked import Asked, build, served
-from chaos.clients import Client, asking, told
+from chaos.asked import Asked, build, crowd, served
+from chaos.clients import Client, faults
+from chaos.crowd import asking, told
 from chaos.experiment import Experiment, Outcome
-from chaos.house import Served
+from chaos.serving import Served
 
 SECONDS = 90
 """How long the slow ones are there: longer than any patience with them."""
@@ -110,7 +111,7 @@ def run(folder: Path, scale: float, serve: Callable[[Asked], AbstractContextMana
             each.start()
         while not all(len(each.connections) == each.count for each in slow):
             time.sleep(0.05)
-        start, others = time.monotonic(), _others(house, service.port)
+        start, others = time.monotonic(), crowd(house, service.port, PATIENCE)
         with asking(others):
             time.sleep(max(3.0, SECONDS * scale))
         took, there = time.monotonic() - start, [len(each.connections) for each in slow]
@@ -122,30 +123,23 @@ def run(folder: Path, scale: float, serve: Callable[[Asked], AbstractContextMana
     return _judge(slow, there, others, took, memory)
 
 
-def _others(house: Asked, port: int) -> list[Client]:
-    kinds = [(house.one, [house.label]), (house.one, [house.label]), (house.many, house.labels)]
-    return [Client(port, sent, wanted, fresh, PATIENCE) for sent, wanted in kinds for fresh in (False, True)]
-
-
 def _judge(slow: list[Slow], there: list[int], others: list[Client], took: float, memory: int) -> Outcome:
-    answered, lost, wrong = told(others)
-    worst = min(_share(client) for client in others)  # who waits asks less often, and would hardly count among all
-    seconds = sorted(each for client in others for each in client.seconds) or [0.0]
+    seen = told(others)
+    worst = min(
+        client.seen.answered / max(client.seen.asked, 1) for client in others
+    )  # who waits asks less often, and would hardly count among all
+    seconds = sorted(seen.seconds) or [0.0]
     broken = []
     if worst < PROMISED:
-        why = [*(each.why for each in lost), *wrong, "refused"][0]
+        why = "; ".join(faults(seen))
         broken.append(f"requests of others were not answered: {worst:.2%} of one client were ({why})")
     return Outcome(
         f"slow heads, short bodies, long bodies, readers of a script and of a long page: {there} at once, "
         f"{[each.opened for each in slow]} in all, {sum(each.dripped for each in slow)} bytes dripped in {took:.0f} s",
-        f"{answered} requests of others answered, of each client {worst:.2%} or more, 99 % within "
+        f"{seen.answered} requests of others answered, of each client {worst:.2%} or more, 99 % within "
         f"{seconds[len(seconds) * 99 // 100] * 1000:.0f} ms; the largest worker takes {memory >> 20} MB",
         broken,
     )
-
-
-def _share(client: Client) -> float:
-    return client.answered / max(client.answered + client.refused + len(client.lost) + len(client.wrong), 1)
 
 
 def _resident(pid: int) -> int:

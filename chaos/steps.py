@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import psutil
 
-from service import bundle
+from service import bundle, publication
 from service.config import ROOT
 from service.errors import CellarError, DataError
 from service.registry import Registry
@@ -56,13 +56,13 @@ class Done(NamedTuple):
 
 def write(artifacts: Path, source: bundle.Bundle) -> None:
     """Write a candidate."""
-    bundle.write_candidate(artifacts, source.manifest, source.golden, source.model)
+    publication.write_candidate(artifacts, source.manifest, source.golden, source.model)
 
 
 def publish(artifacts: Path, source: bundle.Bundle) -> None:
     """Publish version 1."""
     assert source.metrics
-    bundle.publish(artifacts / MODEL / "1", source.metrics)
+    publication.publish(artifacts / MODEL / "1", source.metrics)
 
 
 def promote(artifacts: Path, source: bundle.Bundle) -> None:

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import http.client
 import itertools
 import json
-import multiprocessing
 import time
-from collections.abc import Callable
-from multiprocessing.connection import Connection
-from multiprocessing.synchronize import Event
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from chaos.clients import Client, Reply, Request, Seen, WrongError, faults, post
+from chaos.crowd import asking
 from chaos.experiment import Experiment, Outcome
-from chaos.house import House, Served, house, serving, wait_until_serving
+from chaos.house import House, house
+from chaos.serving import Served, serving, wait_until_serving
 
 CLIENTS, VERSIONS = 8, 8
 POLL = 0.05
-
-
-class Seen(NamedTuple):
-    """What one client saw: seconds of each request, the versions in turn, and what was wrong."""
-
-    seconds: list[float]
-    versions: list[int]
-    wrong: list[str]
 
 
 def promotions(folder: Path, scale: float) -> Outcome:
@@ -39,7 +30,7 @@ def promotions(folder: Path, scale: float) -> Outcome:
             made.registry.promote("wine", number, "seen once")
             wait_until_serving(served, "wine", number)
         known = served.count("cellar_reloads_total", outcome="loaded")
-        rest = _load(made, served, requests // 4, lambda: None)
+        rest = _asked(made, served, requests // 4, lambda: None)
         order = [1]
 
         def promote() -> None:
@@ -48,17 +39,18 @@ def promotions(folder: Path, scale: float) -> Outcome:
                 made.registry.promote("wine", number, f"promotion {len(order)}")
                 time.sleep(3 * POLL)
 
-        swapped = _load(made, served, requests, promote)
+        swapped = _asked(made, served, requests, promote)
         reloads = served.count("cellar_reloads_total", outcome="loaded") - known
-    broken = [told for seen in (*rest, *swapped) for told in seen.wrong]
-    broken += [told for seen in swapped if (told := _goes_back(seen.versions, order))]
+    broken = [told for seen in (*rest, *swapped) for told in faults(seen)]
+    broken += ["a connection was closed" for seen in (*rest, *swapped) if seen.connections != 1]
+    broken += [told for seen in swapped if (told := _goes_back(seen.notes, order))]
     before, after = _p99(rest), _p99(swapped)
     if scale >= 1 and after > 3 * before:
         broken.append(f"p99 is {after / before:.1f} times that at rest")
     if reloads < count:
         broken.append(f"of {count} promotions in two workers only {reloads:.0f} were noticed")
-    answered = sum(len(seen.seconds) for seen in swapped)
-    changes = sum(a != b for seen in swapped for a, b in itertools.pairwise(seen.versions))
+    answered = sum(seen.answered for seen in swapped)
+    changes = sum(a != b for seen in swapped for a, b in itertools.pairwise(seen.notes))
     return Outcome(
         f"{count} promotions, {reloads:.0f} swaps in two workers, {changes} of them seen by {CLIENTS} clients",
         f"{answered} requests; p99 {before * 1000:.2f} ms at rest, {after * 1000:.2f} ms ({after / before:.2f} times)",
@@ -66,54 +58,34 @@ def promotions(folder: Path, scale: float) -> Outcome:
     )
 
 
-def _load(made: House, served: Served, requests: int, disturb: Callable[[], None]) -> list[Seen]:
-    """Have clients ask `requests` times, and on until the disturbance is over; return what they saw."""
-    context = multiprocessing.get_context("fork")
-    over, pipes = context.Event(), [context.Pipe(duplex=False) for _ in range(CLIENTS)]
-    clients = [
-        context.Process(target=_client, args=(made, served.port, requests // CLIENTS, over, theirs, seed))
-        for seed, (_, theirs) in enumerate(pipes)
+def _asked(made: House, served: Served, requests: int, disturb: Callable[[], None]) -> list[Seen]:
+    """Have clients ask `requests` times, and on until the disturbance is over; return what each saw."""
+    clients = [Client(served.port, _requests(made, seed), least=requests // CLIENTS) for seed in range(CLIENTS)]
+    with asking(clients, apart=True):
+        disturb()
+    return [client.seen for client in clients]
+
+
+def _requests(made: House, seed: int) -> Iterator[Request]:
+    """Yield requests for rows drawn at random, each judged by the table."""
+    draw = np.random.default_rng(seed)
+    path = "/models/wine/predict?include=probabilities"
+    requests = [
+        Request(post({"instances": [row]}, path), partial(_judge, made, at)) for at, row in enumerate(made.rows)
     ]
-    for client in clients:
-        client.start()
-    disturb()
-    over.set()
-    seen = [ours.recv() for ours, _ in pipes]
-    for client in clients:
-        client.join()
-    return seen
+    while True:
+        yield requests[int(draw.integers(len(requests)))]
 
 
-def _client(made: House, port: int, requests: int, over: Event, pipe: Connection, seed: int) -> None:
-    pipe.send(_ask(made, port, requests, over, seed))
-
-
-def _ask(made: House, port: int, requests: int, over: Event, seed: int) -> Seen:
-    """Ask over one connection and compare each answer with the table."""
-    seen, draw = Seen([], [], []), np.random.default_rng(seed)
-    bodies = [json.dumps({"instances": [row]}) for row in made.rows]
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.connect()
-    first = connection.sock
-    while len(seen.seconds) < requests or not over.is_set():
-        row = int(draw.integers(len(bodies)))
-        start = time.perf_counter()
-        connection.request("POST", "/models/wine/predict?include=probabilities", bodies[row])
-        reply = connection.getresponse()
-        status, text = reply.status, reply.read()
-        seen.seconds.append(time.perf_counter() - start)
-        told = json.loads(text)
-        version = told.get("version", 0)
-        answer = [told.get("predictions"), told.get("probabilities")]
-        fits = [number for number, each in made.answers.items() if each[row] == answer]
-        if status != 200 or fits != [version] or reply.headers["X-Model-Version"] != str(version):
-            seen.wrong.append(f"{status}: version {version} answered as {fits}")
-        seen.versions.append(version)
-        if connection.sock is not first:
-            seen.wrong.append("the connection was closed")
-            first = connection.sock
-    connection.close()
-    return seen
+def _judge(made: House, row: int, reply: Reply) -> int:
+    """Return the one version that gives this answer for a row, if the reply says that it is of that version."""
+    told = json.loads(reply.body)
+    version = told.get("version", 0)
+    answer = [told.get("predictions"), told.get("probabilities")]
+    fits = [number for number, each in made.answers.items() if each[row] == answer]
+    if reply.status != 200 or fits != [version] or reply.headers["X-Model-Version"] != str(version):
+        raise WrongError(f"{reply.status}: version {version} answered as {fits}")
+    return version
 
 
 def _goes_back(versions: list[int], order: list[int]) -> str:

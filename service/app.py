@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter, IntegerConverter
 
 from service import config as settings
-from service.calls import FACTS, Answer, Call
+from service.calls import FACTS, REFUSED, Answer, Call
 from service.dialects import kserve, mlflow, native, oip, vetiver
 from service.errors import CellarError, OverloadError, UnauthorizedError
 from service.live import Live
@@ -22,7 +22,8 @@ from service.web import current
 from service.web.catalogue import catalogue
 from service.web.control import control
 from service.web.documentation import documentation
-from service.web.edge import REFUSED, Dialect, Edge
+from service.web.edge import Edge
+from service.web.lane import Dialect
 from service.web.metrics import MEDIA, Metrics
 from service.web.replies import http_problem, problem
 

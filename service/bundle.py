@@ -1,4 +1,4 @@
-"""The bundle: a model as data, bound by hashes; its one definition, writer and reader together.
+"""The bundle: a model as data, bound by hashes; how it is found, read and verified.
 
 A folder `<artifacts>/<model>/<version>/` holds `model.onnx`, `manifest.json` and `golden.json`; an evaluated
 one also `metrics.json`. `SHA256SUMS` names each with its hash (`sha256sum -c` reads it), so that every byte is
@@ -9,183 +9,21 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import BinaryIO, TypeVar
 
 import msgspec
 
+from service.contents import FORMAT, Golden, Manifest, Metrics, Stamp
 from service.errors import BundleError
-from service.files import locked, make_folder, replace_file, sha256, write_folder
-from service.rows import dates
-
-FORMAT = 1
-"""Raise it when a reader of today would misread a bundle of tomorrow; say in docs/bundle.md what changed."""
+from service.files import sha256
 
 SUMS, MODEL, MANIFEST, GOLDEN, METRICS = "SHA256SUMS", "model.onnx", "manifest.json", "golden.json", "metrics.json"
 CANDIDATE_FILES = (MODEL, MANIFEST, GOLDEN)
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
-Value = bool | int | float | str | None
-Label = int | str
 Parsed = TypeVar("Parsed")
-
-
-class Feature(msgspec.Struct, frozen=True):
-    """One column that the model reads; min and max (a date's as ISO text), or categories, are what training saw."""
-
-    name: str
-    kind: Literal["number", "category", "boolean", "date"]
-    unit: str = ""
-    meaning: str = ""
-    nullable: bool = False
-    min: float | str | None = None
-    max: float | str | None = None
-    categories: list[str] = []
-    example: Value = None
-
-    def __post_init__(self) -> None:
-        for limit in (self.min, self.max):
-            if limit is not None and isinstance(limit, str) != (self.kind == "date"):
-                raise ValueError(f"the range of {self.name[:80]!r} is not one of its kind, {self.kind}")
-            if isinstance(limit, str):
-                dates.read([limit])
-
-
-class Target(msgspec.Struct, frozen=True):
-    """What is predicted; `classes` in the order of the probability columns, empty for a regression."""
-
-    name: str
-    unit: str = ""
-    meaning: str = ""
-    classes: list[Label] = []
-
-
-class Written(msgspec.Struct, frozen=True):
-    """How the training table was written, "" what it did not show; `first` is what a column's dates begin with."""
-
-    separator: str = ""
-    decimal: str = ""
-    thousands: str = ""
-    encoding: str = ""
-    first: dict[str, str] = {}
-
-
-class Data(msgspec.Struct, frozen=True):
-    """The table that the model was made from: `training` of its `rows` were learned from."""
-
-    file: str
-    rows: int
-    training: int
-    sha256: str
-    written: Written = Written()
-
-
-class Split(msgspec.Struct, frozen=True):
-    """How rows were held out: by a hash of their content in `columns`, seeded."""
-
-    seed: int
-    test_size: float
-    columns: list[str]
-
-
-class Stamp(msgspec.Struct, frozen=True):
-    """What every manifest has in common, whatever its format."""
-
-    format: int
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """What a model is: enough to serve it, to describe it, and to make it again."""
-
-    format: int
-    model: str
-    task: Literal["classification", "regression"]
-    estimator: str
-    features: list[Feature]
-    target: Target
-    data: Data
-    split: Split
-    parameters: dict[str, Any]
-    cross_validation: dict[str, Any]
-    notebook_sha256: str
-    git_commit: str
-    packages: dict[str, str]
-    created: str
-    settings: dict[str, Any] = {}
-
-
-class Golden(msgspec.Struct, frozen=True):
-    """Rows and the answers of scikit-learn's own pipeline for them; `tolerance` is absolute.
-
-    `background` are training rows that a prediction is explained by: what it would be on average.
-    """
-
-    rows: list[dict[str, Value]]
-    predict: list[Value]
-    predict_proba: list[list[float]]
-    tolerance: float
-    background: list[dict[str, Value]] = []
-
-
-class Metric(msgspec.Struct, frozen=True):
-    """A measured figure with its 95 % interval."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """Whether the gate lets this version become champion, and why; `difference` is the headline metric's gain."""
-
-    promote: bool
-    reasons: list[str]
-    champion: int | None = None
-    difference: Metric | None = None
-
-    @property
-    def objection(self) -> str:
-        """What speaks against the version: the reasons that do not say `passed`, or all of them if each does."""
-        against = [reason for reason in self.reasons if not reason.startswith("passed")]
-        return "; ".join(against or self.reasons)
-
-
-class Calibration(msgspec.Struct, frozen=True):
-    """Ascending conformity scores of held-out rows: |true - predicted|, or 1 - the true class's probability.
-
-    `ranks` says which of the rows' scores each one is, counted from 1; empty means that all are kept.
-    """
-
-    rows: int
-    scores: list[float]
-    ranks: list[int] = []
-
-    def __post_init__(self) -> None:
-        ranks = self.ranks or range(1, len(self.scores) + 1)
-        rising = all(low < high for low, high in pairwise(ranks))
-        if not self.scores or len(ranks) != len(self.scores) or not rising or ranks[-1] != self.rows:
-            raise ValueError("a calibration needs one score for each of its ranks, which rise up to its rows")
-        if any(low > high for low, high in pairwise(self.scores)):
-            raise ValueError("the scores of a calibration must not fall")
-
-
-class Metrics(msgspec.Struct, frozen=True):
-    """What the held-out rows showed."""
-
-    rows: int
-    headline: str
-    held_out: dict[str, Metric]
-    baseline: dict[str, float | None]
-    cross_validation: dict[str, Any]
-    per_class: dict[str, dict[str, float]]
-    verdict: Verdict
-    evaluated: str
-    calibration: Calibration | None = None
 
 
 class Bundle(msgspec.Struct, frozen=True):
@@ -203,22 +41,22 @@ def read(folder: Path) -> Bundle:
     """Return the verified bundle in `folder`, or raise BundleError saying which file is wrong and how."""
     sums = read_sums(folder)
     content = {name: _read_verified(folder / name, digest) for name, digest in sums.items()}
-    stamp = _parse(content[MANIFEST], Stamp, folder / MANIFEST)
+    stamp = parsed(content[MANIFEST], Stamp, folder / MANIFEST)
     if stamp.format != FORMAT:
         raise BundleError(
             f"{told(folder / MANIFEST)} has format {stamp.format}, this service reads format {FORMAT}: "
             "serve it with the Cellar that made it, or train the model again"
         )
-    manifest = _parse(content[MANIFEST], Manifest, folder / MANIFEST)
+    manifest = parsed(content[MANIFEST], Manifest, folder / MANIFEST)
     if manifest.model != folder.absolute().parent.name:
         raise BundleError(f"{told(folder, 2)} holds the model {manifest.model[:80]!r}: move it to that model's folder")
     return Bundle(
         folder=folder,
         version=int(folder.name),
         manifest=manifest,
-        golden=_parse(content[GOLDEN], Golden, folder / GOLDEN),
+        golden=parsed(content[GOLDEN], Golden, folder / GOLDEN),
         model=content[MODEL],
-        metrics=_parse(content[METRICS], Metrics, folder / METRICS) if METRICS in content else None,
+        metrics=parsed(content[METRICS], Metrics, folder / METRICS) if METRICS in content else None,
     )
 
 
@@ -251,55 +89,6 @@ def read_sums(folder: Path) -> dict[str, str]:
     if set(sums) not in ({*CANDIDATE_FILES}, {*CANDIDATE_FILES, METRICS}):
         raise BundleError(f"{told(path)} names {sorted(sums)}, not the files of a bundle: train the model again")
     return sums
-
-
-def write_candidate(artifacts: Path, manifest: Manifest, golden: Golden, model: bytes) -> Path:
-    """Write a new candidate and return its folder, named by the next free version: all of it appears or none."""
-    content = {MODEL: model, MANIFEST: _pretty(manifest), GOLDEN: _pretty(golden)}
-    content[SUMS] = _sums_text({name: sha256(data) for name, data in content.items()})
-    home = artifacts / model_name(manifest.model)
-    make_folder(home)
-    with writing(home):
-        place = home / str(max(versions(home), default=0) + 1)
-        write_folder(place, content)
-    return place
-
-
-def publish(folder: Path, metrics: Metrics) -> None:
-    """Add `metrics` to the candidate in `folder`; the last write, of its sums, is what makes it servable."""
-    data = _pretty(metrics)
-    _parse(data, Metrics, folder / METRICS)
-    with writing(folder.parent):
-        sums = read_sums(folder)
-        if METRICS in sums:
-            raise BundleError(f"{told(folder, 2)} is published already: train again for a new version")
-        replace_file(folder / METRICS, data)
-        replace_file(folder / SUMS, _sums_text({**sums, METRICS: sha256(data)}))
-
-
-@contextmanager
-def writing(home: Path) -> Iterator[None]:
-    """Keep other writers out of a model's folder and its versions, and remove what those that died left there."""
-    with locked(home):
-        remove_leftovers(home)
-        yield
-
-
-def remove_leftovers(home: Path) -> list[Path]:
-    """Remove what is half-written in a model's folder and its versions, and return it; the caller holds the lock.
-
-    Whoever writes there holds it too, and writes under names that begin with a dot and have a dash.
-    """
-    inside = (home / str(version) for version in versions(home))
-    places = [home, *(place for place in inside if not place.is_symlink())]
-    found = [path for place in places for path in sorted(place.glob(".*-*"))]
-    for path in found:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):  # what somebody else owns stands in nobody's way
-                path.unlink()
-    return [path for path in found if not os.path.lexists(path)]
 
 
 def model_name(name: str) -> str:
@@ -353,16 +142,9 @@ def _open_inside(folder: Path, name: str) -> BinaryIO:
         os.close(home)
 
 
-def _parse(data: bytes, kind: type[Parsed], path: Path) -> Parsed:
+def parsed(data: bytes, kind: type[Parsed], path: Path) -> Parsed:
+    """Return the document in `data`, whose file is `path`, or raise BundleError if it is none of this kind."""
     try:
         return msgspec.json.decode(data, type=kind)
     except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors, as that of bad UTF-8 is
         raise BundleError(f"{told(path)} is not understood: {error}") from error
-
-
-def _pretty(document: msgspec.Struct) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
-
-
-def _sums_text(sums: dict[str, str]) -> bytes:
-    return "".join(f"{digest}  {name}\n" for name, digest in sums.items()).encode()

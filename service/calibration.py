@@ -12,7 +12,7 @@ from bisect import bisect_left
 import numpy as np
 import numpy.typing as npt
 
-from service.bundle import Calibration, Label
+from service.contents import Calibration, Label
 from service.errors import RequestError
 
 # 100 * 0.55 is a little more than 55 in floating point; without this a whole rank would be lost to it.

@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from service import explanation, shapes
-from service.bundle import Label
 from service.config import Config
+from service.contents import Label
 from service.errors import DeadlineError, MediaTypeError, RequestError, TooLargeError
 from service.model import Model, Prediction
 from service.rows.inputs import Inputs
@@ -21,6 +21,9 @@ from service.rows.inputs import Inputs
 JSON, OCTETS = "application/json", "application/octet-stream"
 BEGUN, FACTS, BODY = "cellar.begun", "cellar.facts", "cellar.body"
 """Where the WSGI environ keeps when a request began, what is known of it, and its body once it was read."""
+
+REFUSED = "cellar.refused"
+"""Where it keeps an error that the application has to answer with, before anything else."""
 
 WAITING = "cellar.waiting"
 """Where our own server puts how many requests its worker is at, with this one."""

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from service.bundle import Label
+from service.contents import Label
 from service.errors import ExplanationError, RequestError, TooLargeError, meant
 from service.model import Model, Prediction
 from service.rows.inputs import Inputs

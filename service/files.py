@@ -1,14 +1,22 @@
-"""Writing files so that a crash leaves the old or the new content, and naming content by its hash."""
+"""Writing files so that a crash leaves the old or the new content, and naming content by its hash.
+
+What is half-written has a name of its own form, `beside` its final one, by which it is found and removed when its
+writer died.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+HALF_WRITTEN = re.compile(r"\..+-[0-9]+-[0-9a-f]{8}")
+"""What `beside` names: nothing else that begins with a dot is ours to remove."""
 
 
 def sha256(data: bytes) -> str:
@@ -22,39 +30,79 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_synced(path: Path, data: bytes) -> None:
-    """Write a new file and wait until the disk has it."""
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+def beside(place: Path) -> Path:
+    """Return a new path in the same folder for what is to take `place` once it is whole."""
+    return place.with_name(f".{place.name}-{os.getpid()}-{os.urandom(4).hex()}")
+
+
+@contextmanager
+def replacing(place: Path) -> Iterator[Path]:
+    """Give the path of a file to write, which then replaces `place` for all readers at once."""
+    written = beside(place)
+    try:
+        yield written
+        sync(written)
+        written.replace(place)
+    except BaseException:
+        written.unlink(missing_ok=True)
+        raise
+    sync(place.parent)
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` so that a reader sees the old or the new content, never a mixture."""
-    beside = path.with_name(f".{path.name}-{os.getpid()}-{os.urandom(4).hex()}")
+    """Replace `path` by `data` so that a reader sees the old or the new content, and wait until the disk has it."""
+    with replacing(path) as written:
+        written.write_bytes(data)
+
+
+@contextmanager
+def staged(place: Path) -> Iterator[Path]:
+    """Make a folder for what is to come to `place`, or into it, and remove what is left there at the end."""
+    folder = beside(place)
+    folder.mkdir()
     try:
-        write_synced(beside, data)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_folder(place: Path, content: Mapping[str, bytes]) -> None:
     """Write a new folder of files, by name, so that a reader sees all of it or none, and wait until the disk has it."""
-    beside = place.with_name(f".{place.name}-{os.getpid()}-{os.urandom(4).hex()}")
-    beside.mkdir()
-    try:
+    with staged(place) as folder:
         for name, data in content.items():
-            write_synced(beside / name, data)
-        sync_folder(beside)
-        beside.rename(place)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
-    sync_folder(place.parent)
+            (folder / name).write_bytes(data)
+            sync(folder / name)
+        sync(folder)
+        folder.rename(place)
+    sync(place.parent)
+
+
+def half_written(folder: Path) -> list[Path]:
+    """Return what is being written in a folder and in those in it, or was when its writer died; no link is followed."""
+    found = (path for place in (folder, *folders(folder)) for path in place.glob(".*"))
+    return sorted(path for path in found if HALF_WRITTEN.fullmatch(path.name))
+
+
+def folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, without links and what is hidden."""
+    return [path for path in folder.glob("[!.]*") if path.is_dir() and not path.is_symlink()]
+
+
+def remove_half_written(folder: Path) -> list[Path]:
+    """Remove what is `half_written` and return it; the caller holds the lock that whoever writes there holds, too."""
+    found = half_written(folder)
+    for path in found:
+        with suppress(OSError):  # what somebody else owns stands in nobody's way
+            delete(path)
+    return [path for path in found if not os.path.lexists(path)]
+
+
+def delete(path: Path) -> None:
+    """Delete a file, or a folder with all that is in it, if it is there; of a link the link alone."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:
@@ -63,12 +111,12 @@ def make_folder(folder: Path) -> None:
         make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     # Even if it is there already: who made it may have died before the disk had it.
-    sync_folder(folder.parent)
+    sync(folder.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the names in `folder`."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Wait until the disk has the content of a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -84,3 +132,11 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Keep other writers out of a folder and those in it, and remove what writers that died left there."""
+    with locked(folder):
+        remove_half_written(folder)
+        yield

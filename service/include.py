@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from service import calibration
-from service.bundle import Calibration, Label
 from service.calls import Answer, Call
+from service.contents import Calibration, Label
 from service.errors import RequestError, check_names
 from service.explanation import class_named
 from service.model import Model, Prediction

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from service import bundle, onnx_file, runtime
-from service.bundle import Bundle, Golden, Label, Value
+from service.bundle import Bundle
+from service.contents import Golden, Label, Value
 from service.errors import BundleError, CellarError
 from service.rows.inputs import Inputs, Schema
 from service.rows.json_rows import RowReader

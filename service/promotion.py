@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from service import bundle
-from service.bundle import Metrics
+from service.contents import Metrics
 from service.errors import BundleError, PromotionError
 from service.registry import Event, Registry
 

@@ -14,7 +14,7 @@ import msgspec
 
 from service import bundle
 from service.errors import NotFoundError, PromotionError, meant
-from service.files import replace_file, sync_folder
+from service.files import replace_file, sync, writing
 
 CHAMPION, HISTORY = "champion", "history.jsonl"
 PROMOTE, ROLLBACK = "promote", "rollback"
@@ -105,7 +105,7 @@ class Registry:
         """
         self._check_published(model, version)
         home = self.home(model)
-        with bundle.writing(home):
+        with writing(home):
             self._check_published(model, version)  # it may have been pruned meanwhile
             previous = self.champion(model)
             if over not in (ANY, previous):
@@ -172,7 +172,7 @@ def _record(home: Path) -> None:
             file.write(b"\n" * torn + line + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        sync_folder(home)
+        sync(home)
 
 
 def _recorded_and_not(home: Path) -> tuple[list[bytes], list[bytes]]:

@@ -6,12 +6,7 @@ import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,7 +19,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 import workshop  # noqa: F401  before anything else imports jsonschema: it spares a second
-from service import bundle, files
+from chaos.serving import Served, serving
+from service import bundle, contents, files, publication
 from service.app import create_app
 from service.registry import Registry
 
@@ -87,21 +83,21 @@ def train(artifacts: Path, data: Path, model: str = "", **parameters: Any) -> Tr
     pipeline = Pipeline([("prepare", transformer), ("estimator", family.estimator(given["seed"]))]).fit(X, y)
     described = columns.describe_features(dataset, X, nullable)
     spread = 1.0 if classify else float(y.std())
-    manifest = bundle.Manifest(
-        format=bundle.FORMAT,
+    manifest = contents.Manifest(
+        format=contents.FORMAT,
         model=bundle.model_name(model or tables.slug(dataset.name)),
         task=dataset.task,
         estimator=family.name,
         features=described,
         target=columns.describe_target(dataset, pipeline[-1].classes_.tolist() if classify else []),
-        data=bundle.Data(dataset.path.name, len(dataset.table), len(X), dataset.sha256, dataset.written),
-        split=bundle.Split(given["seed"], 0.25, [column for column in table if column != dataset.target]),
+        data=contents.Data(dataset.path.name, len(dataset.table), len(X), dataset.sha256, dataset.written),
+        split=contents.Split(given["seed"], 0.25, [column for column in table if column != dataset.target]),
         parameters={**parameters, "missing": "impute"},
         cross_validation={},
         **export.provenance("02_train.ipynb"),
     )
     golden = export.golden_rows(pipeline, X, described, spread)
-    place = bundle.write_candidate(artifacts, manifest, golden, export.to_onnx(pipeline, X))
+    place = publication.write_candidate(artifacts, manifest, golden, export.to_onnx(pipeline, X))
     return Trained(place, pipeline, X, table[out])
 
 
@@ -121,7 +117,7 @@ def evaluate(trained: Trained) -> None:
     answer = challenger.predict(export.as_inputs(X, manifest.features))
     predicted = answer.values
     baseline = y[:1].repeat(len(y))
-    metrics = bundle.Metrics(
+    metrics = contents.Metrics(
         rows=len(y),
         headline=evaluation.HEADLINE[manifest.task],
         held_out=evaluation.with_intervals(manifest.task, y, predicted, seed=0, rounds=20),
@@ -132,7 +128,7 @@ def evaluate(trained: Trained) -> None:
         evaluated="2026-01-01T00:00:00+00:00",
         calibration=conformal.calibrate(conformal.score(y, predicted, answer.probabilities, challenger.classes)[0]),
     )
-    bundle.publish(trained.folder, metrics)
+    publication.publish(trained.folder, metrics)
     Registry(trained.folder.parents[1]).promote(manifest.model, int(trained.folder.name), "made for the tests")
 
 
@@ -318,15 +314,6 @@ def changed(folder: Path, **changes: dict[str, Any]) -> None:
     seal(folder)
 
 
-class Server(NamedTuple):
-    """A running `python -m service`."""
-
-    process: subprocess.Popen[bytes]
-    host: str
-    port: int
-    workers: int
-
-
 @pytest.fixture(scope="session")
 def clients_python() -> Path:
     """The Python of the environment that holds the clients of other projects."""
@@ -340,50 +327,18 @@ def all_artifacts(wine_artifacts: Path, houses_artifacts: Path, tmp_path_factory
     return shutil.copytree(houses_artifacts, place, dirs_exist_ok=True)
 
 
-@contextmanager
-def serving(artifacts: Path, reports: Path, **settings: Any) -> Iterator[Server]:
-    """Run the real server on a free port of this machine, ready to answer; `settings` are `CELLAR_*` variables."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    given = {"artifacts": artifacts, "reports": reports, **settings}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service", "--port", str(port), "--workers", "2"],
-        cwd=ROOT,
-        env={**os.environ, **{f"CELLAR_{name.upper()}": str(value) for name, value in given.items()}},
-    )
-    try:
-        _wait_until_listening(process, port)
-        yield Server(process, "127.0.0.1", port, 2)
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
 @pytest.fixture
-def server(all_artifacts: Path, tmp_path: Path) -> Iterator[Server]:
+def server(all_artifacts: Path, tmp_path: Path) -> Iterator[Served]:
     """The real server with `wine`, `houses` and `prices`; it is ended with the test."""
     with serving(all_artifacts, tmp_path) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def every_server(every_model: Path) -> Iterator[Server]:
+def every_server(every_model: Path) -> Iterator[Served]:
     """The real server on every model of the tests, with their reports."""
-    with serving(every_model, every_model.parent / "reports", log="errors") as running:
+    with serving(every_model, every_model.parent / "reports") as running:
         yield running
-
-
-def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
-    give_up = time.monotonic() + 20
-    while process.poll() is None and time.monotonic() < give_up:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=5).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    raise RuntimeError(f"the server did not start (exit status {process.poll()})")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import numpy as np
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from service.bundle import Feature
+from service.contents import Feature
 
 JSON = {"Content-Type": "application/json"}
 HEADER = "Inference-Header-Content-Length"

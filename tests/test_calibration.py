@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from modeling.grading import conformal
-from service import bundle, calibration
-from service.bundle import Calibration
+from service import bundle, calibration, contents
+from service.contents import Calibration
 from service.errors import RequestError
 
 COVERAGE = st.floats(0.01, 0.99)
@@ -136,7 +136,7 @@ def test_older_metrics_have_no_calibration(trained_wine):
     """A bundle made before there were calibrations is read as one without."""
     document = msgspec.json.decode((trained_wine.folder / bundle.METRICS).read_bytes())
     document.pop("calibration")
-    assert msgspec.convert(document, bundle.Metrics).calibration is None
+    assert msgspec.convert(document, contents.Metrics).calibration is None
 
 
 def test_where_numbers_overflowed_every_class_is_in_the_set():

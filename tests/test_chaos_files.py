@@ -22,5 +22,5 @@ def test_a_service_that_keeps_the_spoilt_version_is_noticed(tmp_path: Path, monk
     outcome = files.spoil(tmp_path, 0.2)
     assert [told.split(": ", 1)[1][:30] for told in outcome.broken] == [
         "after the restart it says {'re",
-        "after the restart it answers [",
+        "after the restart 1 requests w",
     ]

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from chaos import overload
-from chaos.house import house, serving
+from chaos.clients import post
+from chaos.house import house
+from chaos.serving import serving
 
 
 @pytest.mark.slow
@@ -20,6 +22,6 @@ def test_too_much_is_refused_with_a_cure(tmp_path: Path):
 def test_another_status_is_noticed(tmp_path: Path):
     """A request that is answered with anything but 200 or a 503 that says when to come back is a fault."""
     with serving(house(tmp_path, 1).registry.folder) as served:
-        load = overload._offer(served, b"{}", 50, 1)
+        load = overload._offer(served, post({}, overload.PATH), 50, 1)
     assert (load.answered, load.refused) == ([], 0)
     assert load.wrong == {"answered with 400": load.asked}

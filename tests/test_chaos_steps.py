@@ -13,12 +13,12 @@ from service.errors import DataError
 pytestmark = pytest.mark.slow
 
 WITHOUT_STAGING = """
-from service import bundle
+from service import publication
 def write_folder(place, content):
     place.mkdir()
     for name, data in content.items():
         (place / name).write_bytes(data)
-bundle.write_folder = write_folder
+publication.write_folder = write_folder
 """
 
 
@@ -65,7 +65,7 @@ def test_names_are_given_to_what_the_disk_has(tmp_path: Path):
     ("code", "told"),
     [
         ("import os; os.fsync = lambda _: None", "write: 1 got its name before model.onnx was synced"),
-        ("from service import files; files.sync_folder = lambda _: None", "promote: wine was never synced"),
+        ("from service import files; files.sync = lambda _: None", "promote: wine was never synced"),
     ],
 )
 def test_a_name_given_too_early_is_noticed(tmp_path: Path, breaking, code: str, told: str):

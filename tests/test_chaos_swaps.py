@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from chaos import swaps
-from chaos.house import House, house, serving
+from chaos.house import House, house
+from chaos.serving import serving
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def test_an_answer_of_no_version_is_noticed(made: House):
     """A client that gets other numbers than the table holds says so."""
     answers = {number: [["?", []] for _ in each] for number, each in made.answers.items()}
     with serving(made.registry.folder) as served:
-        seen = swaps._load(made._replace(answers=answers), served, 8, lambda: None)
+        seen = swaps._asked(made._replace(answers=answers), served, 8, lambda: None)
     assert all(one.wrong for one in seen)
     assert {told for one in seen for told in one.wrong} == {"200: version 1 answered as []"}
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from conftest import ROOT, Server, Trained, serving
+from conftest import ROOT, Trained
 from outside import outside
 
+from chaos.serving import Served, serving
 from workshop.installers import without
 
 pytestmark = pytest.mark.clients
@@ -24,9 +25,9 @@ Table = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def server(all_artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(all_artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The real server, one for all clients."""
-    with serving(all_artifacts, tmp_path_factory.mktemp("reports"), log="errors") as running:
+    with serving(all_artifacts, tmp_path_factory.mktemp("reports")) as running:
         yield running
 
 
@@ -55,20 +56,20 @@ def _table(model: str, frame: Any) -> Table:
 
 
 @pytest.fixture(scope="module")
-def native(server: Server, tables: dict[str, Table]) -> dict[str, Any]:
+def native(server: Served, tables: dict[str, Table]) -> dict[str, Any]:
     """What the native interface answers for each table, everything included."""
     return {name: _ask(server, table, table["model"]) for name, table in tables.items()}
 
 
-def _ask(server: Server, table: Table, model: str) -> Any:
+def _ask(server: Served, table: Table, model: str) -> Any:
     more = "interval" if model == "prices" else "probabilities,interval"
-    address = f"http://{server.host}:{server.port}/models/{model}/predict?include={more}"
+    address = f"{server.address}/models/{model}/predict?include={more}"
     answer = requests.post(address, json={"instances": table["rows"]}, timeout=20)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
-def run(python: Path, script: str, server: Server, tables: dict[str, Table]) -> Any:
+def run(python: Path, script: str, server: Served, tables: dict[str, Table]) -> Any:
     """Run a script of a client and return what it printed."""
     given = json.dumps({"address": f"{server.host}:{server.port}", "tables": tables})
     path = ROOT / "tests" / "clients" / script
@@ -152,7 +153,7 @@ def test_mlflow_gets_the_same(clients_python, server, tables, native, record_tes
     record_testsuite_property("mlflow", cases(told))
     same(told["answers"], native["wine"]["predictions"], 14)
     assert told["other"]["no rows"] == []
-    assert told["other"]["version"] == requests.get(f"http://{server.host}:{server.port}/version", timeout=20).text
+    assert told["other"]["version"] == requests.get(f"{server.address}/version", timeout=20).text
     refused = told["other"]["refused"]
     assert all("error code 400" in text and "BAD_REQUEST" in text for text in refused.values())
     assert "row 0: 'alcohol' is missing" in refused["a column missing"]
@@ -164,7 +165,7 @@ def test_mlflow_sends_texts_and_gaps(
     clients_python, all_artifacts, tmp_path, tables, native, record_testsuite_property
 ):
     """The model with texts and missing values answers the same, where it is the default."""
-    with serving(all_artifacts, tmp_path, default_model="houses", log="errors") as running:
+    with serving(all_artifacts, tmp_path, default_model="houses") as running:
         told = run(clients_python, "mlflow_scoring.py", running, {"houses": tables["houses"]})
     record_testsuite_property("mlflow with texts", cases(told))
     same(told["answers"], native["houses"]["predictions"], 12)
@@ -197,7 +198,7 @@ def test_kserve_gets_the_same(clients_python, server, tables, native, record_tes
         same(second["answers"][name], native[name]["predictions"], 1 if name == "houses" else 2)
         assert len(table["rows"]) == len(native[name]["predictions"])
     assert first["other"]["live"] is first["other"]["model ready"] is True
-    address = f"http://{server.host}:{server.port}/models/wine/predict?include=explanation"
+    address = f"{server.address}/models/wine/predict?include=explanation"
     asked = requests.post(address, json={"instances": tables["wine"]["rows"][:2]}, timeout=20).json()
     assert first["other"]["explained"] == {"explanations": asked["explanations"]}
     assert "no model is called 'beer'" in first["other"]["refused"]["unknown model"]
@@ -224,7 +225,7 @@ def test_curl_gets_the_same(server, tables, native, tmp_path):
     }.items():
         body.write_text(json.dumps(sent))
         words = [curl, "-sf", "-H", "Content-Type: application/json", "-d", f"@{body}", "--compressed"]
-        done = subprocess.run([*words, f"http://{server.host}:{server.port}{path}"], capture_output=True, check=True)
+        done = subprocess.run([*words, f"{server.address}{path}"], capture_output=True, check=True)
         told = json.loads(done.stdout)
         answers[path] = told["outputs"][0]["data"] if "outputs" in told else told["predictions"]
     same(answers, native["wine"]["predictions"], 4)
@@ -237,7 +238,7 @@ def test_requests_gets_the_same(server, tables, native):
     with requests.Session() as session:
 
         def ask(body: Any) -> Any:
-            return session.post(f"http://{server.host}:{server.port}/predict", json=body, timeout=20).json()
+            return session.post(f"{server.address}/predict", json=body, timeout=20).json()
 
         answers = {
             "instances": ask({"instances": rows})["predictions"],

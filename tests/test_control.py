@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import changed, serving
+from conftest import changed
 from flask.testing import FlaskClient
 
+from chaos.serving import serving
 from service.app import create_app
 from service.registry import Registry
 
@@ -329,9 +330,9 @@ def test_over_a_real_connection(registry: Registry, tmp_path: Path):
         except urllib.error.HTTPError as error:
             return error.code
 
-    with serving(registry.folder, tmp_path, log="errors") as server:
+    with serving(registry.folder, tmp_path) as server:
         assert socket.gethostbyname(server.host) == "127.0.0.1"
-        base = f"http://{server.host}:{server.port}"
+        base = server.address
         assert ask(base + PROMOTE, b'{"version": 2}', Via="1.1 proxy") == 403
         assert ask(base + PROMOTE, b'{"version": 2}') == 200
         assert ask(base + ROLLBACK, b"{}") == 200

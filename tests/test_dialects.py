@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from speaking import BINARY, CSV, FLAT, LISTS, RECORDS, TABLES, predictions
 
 from service.app import create_app
-from service.bundle import Feature
+from service.contents import Feature
 
 LAW = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 

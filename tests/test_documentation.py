@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import Server
 from flask.testing import FlaskClient
+
+from chaos.serving import Served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -17,9 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_person_reads_and_tries_the_interface(browser: Browser, every_server: Server, width: int):
+def test_a_person_reads_and_tries_the_interface(browser: Browser, every_server: Served, width: int):
     """Swagger UI shows every operation and sends the example, asks nobody else, and nothing goes over the edge."""
-    home = f"http://{every_server.host}:{every_server.port}"
+    home = every_server.address
     page = browser.new_page(viewport={"width": width, "height": 900})
     asked: list[str] = []
     told: list[str] = []

@@ -35,18 +35,6 @@ def made(config: dict[str, Any], **more: Any) -> FlaskClient:
     return create_app({**config, **more}).test_client()
 
 
-def test_the_lane_answers_as_the_application_does(app: Flask, row: list[Any]):
-    """What is answered in front of Flask is what Flask's own view answers, byte for byte, with the same headers."""
-    client = app.test_client()
-    for body in ([row], {"instances": [row, row]}, {"features": row}, {"features": [row]}, [[1]], [], "x"):
-        options = {"data": json.dumps(body), "headers": {"X-Request-Id": "same"}}
-        quick = client.post("/predict", content_type="application/json", **options)
-        slow = client.post("/predict", content_type="application/json; charset=utf-8", **options)
-        assert quick.status_code == slow.status_code and quick.data == slow.data
-        for name in set(dict(quick.headers)) | set(dict(slow.headers)):
-            assert name == "Server-Timing" or quick.headers[name] == slow.headers[name], name
-
-
 def test_one_line_is_logged_for_each_request(client: FlaskClient, row: list[Any], capfd: pytest.CaptureFixture[str]):
     """The line tells who asked what, how it ended and how long it took, and no value of a feature."""
     lines(capfd)

@@ -9,7 +9,7 @@ from sklearn.dummy import DummyClassifier
 
 from modeling.grading import evaluation
 from modeling.grading.evaluation import judge
-from service.bundle import Metric, Verdict
+from service.contents import Metric, Verdict
 
 LAW = settings(deadline=None, max_examples=60)
 

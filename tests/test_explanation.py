@@ -26,7 +26,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from modeling.exporting import export
 from service import explanation
-from service.bundle import Feature
+from service.contents import Feature
 from service.errors import DeadlineError, ExplanationError, RequestError, TooLargeError
 from service.explanation import Explanation, as_documents, class_named, explain, most_rows
 from service.model import Model, load

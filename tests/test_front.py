@@ -20,11 +20,13 @@ import axe_core_python
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import WINE, changed, evaluate, serving, train
+from conftest import WINE, changed, evaluate, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from outside import outside
 from playwright.sync_api import expect
+
+from chaos.serving import serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -102,7 +104,7 @@ def house(tmp_path_factory, browser, wine_artifacts, houses_artifacts) -> Iterat
     renamed(artifacts, "few", metrics={"calibration": {"rows": 4, "scores": [0.1, 0.2, 0.3, 0.4]}})
     renamed(artifacts, "unexplained", golden={"background": []})
     with serving(artifacts, folder / "reports") as server:
-        yield House(f"http://{server.host}:{server.port}", browser)
+        yield House(server.address, browser)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +116,7 @@ def crowd(tmp_path_factory, browser, wine_artifacts) -> Iterator[House]:
         renamed(artifacts, f"wine-{number}")
     evaluate(train(artifacts, wide_table(folder), target="kind"))
     with serving(artifacts, folder / "reports") as server:
-        yield House(f"http://{server.host}:{server.port}", browser)
+        yield House(server.address, browser)
 
 
 @pytest.fixture

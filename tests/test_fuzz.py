@@ -11,7 +11,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import Server, serving
+
+from chaos.serving import Served, serving
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow]
 
@@ -23,9 +24,9 @@ HOOKS = CONFIG.with_name("schemathesis_tables.py")
 TOKEN = "a-token-of-the-tests"
 
 
-def fuzz(python: Path, server: Server, folder: Path, examples: int, *options: str) -> str:
+def fuzz(python: Path, server: Served, folder: Path, examples: int, *options: str) -> str:
     """Run every check of schemathesis and return what it says; fail where it finds something."""
-    address = f"http://{server.host}:{server.port}/openapi.json"
+    address = f"{server.address}/openapi.json"
     steady = "--generation-deterministic" if examples <= SHORT else "--generation-database=none"
     words = [f"--max-examples={examples}", "--continue-on-failure", steady, *options]
     found = subprocess.run(
@@ -58,7 +59,7 @@ def test_schemathesis_finds_nothing(
 ):
     """Whatever the document allows is taken, whatever else is refused, and every answer is as it says."""
     examples = request.config.getoption("--examples")
-    with serving(artifacts, every_model.parent / "reports", log="errors") as server:
+    with serving(artifacts, every_model.parent / "reports") as server:
         told = fuzz(clients_python, server, tmp_path, examples)
     with capsys.disabled():
         print(told if examples > SHORT else "", end="")
@@ -73,14 +74,14 @@ def test_schemathesis_finds_no_way_around_the_token(
 ):
     """Where a token is asked for, what needs it refuses a request without it and with a wrong one."""
     reports = every_model.parent / "reports"
-    with serving(artifacts, reports, **{setting: TOKEN}, log="errors") as server:
+    with serving(artifacts, reports, **{setting: TOKEN}) as server:
         told = fuzz(clients_python, server, tmp_path, 5, f"--header=Authorization: Bearer {TOKEN}")
     assert counts(told)[0] > 40
 
 
-def test_the_document_is_valid(clients_python: Path, every_server: Server, tmp_path: Path):
+def test_the_document_is_valid(clients_python: Path, every_server: Served, tmp_path: Path):
     """OpenAPI's own schema has nothing to say against it."""
-    with urllib.request.urlopen(f"http://{every_server.host}:{every_server.port}/openapi.json", timeout=10) as reply:
+    with urllib.request.urlopen(f"{every_server.address}/openapi.json", timeout=10) as reply:
         document = json.load(reply)
     assert document["openapi"].startswith("3.1.")
     path = tmp_path / "openapi.json"

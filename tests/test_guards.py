@@ -8,7 +8,7 @@ import pytest
 from modeling.grading import guards
 from modeling.grading.guards import Contestant, Limits
 from modeling.tables import columns
-from service.bundle import Metric, Verdict
+from service.contents import Metric, Verdict
 from service.errors import DataError
 from service.model import load
 

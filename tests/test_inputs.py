@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.bundle import Feature
+from service.contents import Feature
 from service.errors import InputError, RequestError
 from service.rows.inputs import WARNED, Schema
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.bundle import Feature
+from service.contents import Feature
 from service.errors import CellarError
 from service.rows.inputs import Inputs, Schema
 from service.rows.json_rows import RowReader

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from test_pipeline import House, run
 
-from service import bundle
+from service import bundle, contents
 from service.calibration import sets
 from service.model import load
 from workshop.execution import Job
@@ -70,7 +70,7 @@ def document(house: House, name: str) -> list[dict]:
     return [out for cell in nbformat.read(path, as_version=4).cells for out in cell.get("outputs", [])]
 
 
-def metrics(house: House, name: str) -> bundle.Metrics:
+def metrics(house: House, name: str) -> contents.Metrics:
     """Return what an evaluation published."""
     found = bundle.read(house.registry.place(name, 1)).metrics
     assert found

@@ -12,14 +12,15 @@ SERVICE = sorted((ROOT / "service").rglob("*.py"))
 
 LAYERS = [
     {"errors", "files", "rows.dates"},
-    {"bundle", "config", "shapes"},
-    {"onnx_file", "runtime", "rows.values", "registry", "calibration"},
+    {"contents", "config", "shapes"},
+    {"bundle", "rows.values", "calibration"},
+    {"onnx_file", "runtime", "registry", "publication"},
     {"rows.inputs", "promotion"},
     {"rows.json_rows"},
     {"model"},
     {"trial", "live", "explanation", "openapi.schemas"},
     {"calls"},
-    {"include", "web.current", "web.figures", "web.replies", "web.tokens"},
+    {"include", "web.lane", "web.current", "web.figures", "web.replies", "web.tokens"},
     {"web.exposition"},
     {"web.metrics"},
     {"tables"},
@@ -39,6 +40,9 @@ LAYERS = [
 
 WHOLE = {"dialects", "tables"}
 """Folders that stand in one layer with all that is in them."""
+
+ROOMS = ["service", "notebooks/modeling", "workshop", "bench", "chaos", "tests"]
+"""Each imports only from those before it."""
 
 FOREIGN = {"sklearn", "pandas", "matplotlib", "papermill", "nbconvert", "onnx", "skl2onnx", "modeling", "workshop"}
 
@@ -79,13 +83,31 @@ def test_service_imports_nothing_of_the_workshop(path: Path):
 
 @pytest.mark.parametrize("path", SERVICE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_service_imports_point_one_way(path: Path):
-    """errors < bundle < registry, inputs < model < live < dialects, catalogue < app: nobody looks upward."""
+    """errors < contents < bundle < registry, inputs < model < live < dialects, catalogue < app: nobody looks upward."""
     if path.name == "__init__.py":
         assert imports(path) == set()
         return
     below = {named(name.split(".")[1:]) for name in imports(path) if name.split(".")[0] == "service"} - {own(path)}
     upward = {name for name in below if layer(name) >= layer(own(path))}
     assert not upward, f"{own(path)} imports {upward}"
+
+
+@pytest.mark.parametrize("path", [path for path in SERVICE if path.parent.name == "server"], ids=lambda path: path.name)
+def test_the_server_stands_apart(path: Path):
+    """It would serve any application of this kind: it knows how a request is told, and its errors, and no more."""
+    assert {named(name.split(".")[1:]) for name in imports(path) if name.startswith("service.")} <= {
+        "calls",
+        "errors",
+        *(f"server.{each.stem}" for each in path.parent.glob("*.py")),
+    }
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_are_entered_one_way(room: str):
+    """What serves knows nothing of what trains, that nothing of the commands, and these nothing of what tests them."""
+    beyond = {each.rpartition("/")[2] for each in ROOMS[ROOMS.index(room) + 1 :]}
+    for path in (ROOT / room).rglob("*.py"):
+        assert not {name.split(".")[0] for name in imports(path)} & beyond, path
 
 
 def test_every_module_has_its_layer():
@@ -100,7 +122,7 @@ def test_modeling_knows_only_the_contract(path: Path):
     assert not names & {"flask", "workshop", "papermill", "gunicorn"}
     below = {named(name.split(".")[1:]) for name in imports(path) if name.split(".")[0] == "service"}
     rows = {"rows.dates", "rows.inputs", "rows.values"}
-    assert below <= {"bundle", "calibration", "errors", "config", "files", "runtime", *rows}
+    assert below <= {"contents", "bundle", "calibration", "errors", "config", "files", "runtime", *rows}
 
 
 def test_serving_loads_nothing_of_the_workshop():
@@ -110,3 +132,11 @@ def test_serving_loads_nothing_of_the_workshop():
     loaded = set(done.stdout.split())
     assert {"flask", "onnxruntime", "service"} <= loaded
     assert not loaded & FOREIGN
+
+
+def test_serving_loads_nothing_that_writes_bundles():
+    """What only a notebook does is not loaded where models are served."""
+    program = "import sys, service.app, service.__main__; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {"service.bundle", "service.contents"} <= set(done.stdout.split())
+    assert "service.publication" not in done.stdout.split()

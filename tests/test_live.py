@@ -15,7 +15,7 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
-from service import bundle
+from service import bundle, publication
 from service.app import create_app
 from service.errors import BundleError, NoModelError, NotFoundError
 from service.live import KEPT, Live
@@ -118,7 +118,7 @@ def test_one_damaged_model_leaves_the_others(
 def test_candidate_never_answers(registry: Registry, start: Callable[[], FlaskClient], forged: bool):
     """A version without metrics is not served, neither by number nor by a forged champion file."""
     source = bundle.read(registry.place("wine", 1))
-    place = bundle.write_candidate(registry.folder, source.manifest, source.golden, source.model)
+    place = publication.write_candidate(registry.folder, source.manifest, source.golden, source.model)
     assert place.name == "3"
     if forged:
         (registry.home("wine") / "champion").write_text("3\n")
@@ -199,7 +199,7 @@ def test_a_model_that_comes_later_is_served(registry: Registry, houses_artifacts
     shutil.copytree(houses_artifacts / "houses", registry.folder / "houses")
     live.look()
     assert ask(client, "/models/houses/predict").json["version"] == 1
-    assert "/models/houses/predict" in app.wsgi_app.lane
+    assert "/models/houses/predict" in app.wsgi_app.lane.routes
 
 
 def test_a_bad_promotion_leaves_what_is_served(
@@ -270,7 +270,7 @@ def test_a_lost_pointer_leaves_what_is_served(registry: Registry):
 def test_the_server_follows_promotions(registry: Registry, tmp_path: Path):
     """The real server notices within its poll, in both workers, without a request that fails."""
     with serving(registry.folder, tmp_path, poll=0.1) as server:
-        address = f"http://{server.host}:{server.port}"
+        address = server.address
         for version in (1, 2, 1):
             registry.promote("wine", version, "to and fro")
             give_up, same = time.monotonic() + 20, 0

@@ -9,7 +9,7 @@ from modeling.grading import model_card
 from modeling.tables import columns
 from modeling.tables.dataset import Card
 from service import bundle
-from service.bundle import Feature
+from service.contents import Feature
 from service.model import load
 from service.rows import dates
 

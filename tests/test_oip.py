@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from speaking import HEADER, RECORDS, TABLES, Sent, outputs, predictions, told, with_bytes
 
 from service.app import create_app
-from service.bundle import Feature
+from service.contents import Feature
 from service.dialects import tensors
 from service.dialects.tensors import Tensor
 from service.model import Model

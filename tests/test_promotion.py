@@ -11,7 +11,7 @@ import pytest
 from conftest import changed
 
 from service import bundle, promotion
-from service.bundle import Metric, Verdict
+from service.contents import Metric, Verdict
 from service.errors import NotFoundError, PromotionError
 from service.promotion import held_back
 from service.registry import Registry

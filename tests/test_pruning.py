@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
+import signal
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service import bundle
+from service import bundle, files, publication
 from service.errors import PromotionError
 from service.registry import Registry
-from workshop import pruning
+from workshop.leftovers import half_removed, removed_name
 from workshop.pruning import prune, superfluous
 from workshop.verification import verify_all
 
@@ -37,7 +40,7 @@ def registry(artifacts: Path) -> Registry:
     for version in (3, 4):
         registry.promote("wine", version, "better")
     first = bundle.read(artifacts / "wine" / "1")
-    bundle.write_candidate(artifacts, first.manifest, first.golden, first.model)
+    publication.write_candidate(artifacts, first.manifest, first.golden, first.model)
     return registry
 
 
@@ -85,49 +88,92 @@ def test_candidates_go_when_they_are_a_day_old(registry: Registry, reports: Path
     assert registry.candidates("wine") == [] and pages(reports) == list(range(1, 10))
 
 
-def test_what_crashes_left_goes_when_it_is_a_day_old(registry: Registry, reports: Path):
-    """Folders, files and links, beside versions, inside them and among the reports; nothing that a link leads to."""
+def test_what_crashes_left_goes(registry: Registry, reports: Path):
+    """Folders, files and links, beside versions and inside them; nothing that a link leads to, and nobody's own."""
     home = registry.home("wine")
     (reports.parent / "precious").mkdir()
-    for folder in (home / ".candidate-a", home / ".candidate-b", reports / ".run-a", reports / ".run-b"):
-        (folder / "deep").mkdir(parents=True)
-    for file in (home / ".champion-1-2", home / "4" / ".metrics.json-1-2"):
+    (home / ".11-7-0123abcd" / "deep").mkdir(parents=True)
+    for file in (home / "4" / ".metrics.json-7-0123abcd", home / ".gitkeep"):
         file.touch()
-    (home / ".candidate-c").symlink_to(reports.parent / "precious")
-    old = [home / ".candidate-a", home / ".candidate-c", home / "4" / ".metrics.json-1-2", reports / ".run-a"]
-    for path in old:
-        os.utime(path, (OLD, OLD), follow_symlinks=False)
-    assert list(prune(registry, reports, 9)) == [
-        "wine: .candidate-a, which a crash left",
-        "wine: .candidate-c, which a crash left",
-        "wine: .metrics.json-1-2, which a crash left",
-        ".run-a among the reports, which a crash left",
-    ]
-    assert not [path for path in old if path.exists() or path.is_symlink()]
-    assert (home / ".candidate-b").is_dir() and (home / ".champion-1-2").exists() and (reports / ".run-b").is_dir()
+    (home / ".12-7-0123abcd").symlink_to(reports.parent / "precious")
+    names = (".11-7-0123abcd", ".12-7-0123abcd", "4/.metrics.json-7-0123abcd")
+    assert list(prune(registry, reports, 9)) == [f"wine: {name}, which a crash left" for name in names]
+    assert [path.name for path in home.glob("**/.*")] == [".gitkeep"]
     assert (reports.parent / "precious").is_dir()
 
 
-def test_a_crash_leaves_a_version_whole_or_gone(registry: Registry, reports: Path, monkeypatch: pytest.MonkeyPatch):
-    """Stopped in the middle of deleting, every version that can be seen is whole; the next time finishes it."""
+def test_what_crashes_left_among_reports_goes_when_it_is_a_day_old(registry: Registry, reports: Path):
+    """No lock says whether somebody is still at it; what is older is removed wherever runs write."""
+    places = [".run-7-0123abcd", "reproduce/.reproduce-7-0123abcd", "wine/3/.run.json-7-0123abcd"]
+    for place in [*places, ".run-8-0123abcd"]:
+        (reports / place).mkdir(parents=True)
+    for place in places:
+        os.utime(reports / place, (OLD, OLD))
+    assert list(prune(registry, reports, 9)) == [f"{place} among the reports, which a crash left" for place in places]
+    assert [path.name for path in reports.glob("**/.*")] == [".run-8-0123abcd"]
 
-    def half(path: Path, **_: bool) -> None:
-        next(path.iterdir()).unlink()
-        raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(pruning.shutil, "rmtree", half)
-        with pytest.raises(KeyboardInterrupt):
-            list(prune(registry, reports, 2))
-    assert registry.versions("wine") == [1, 3, 4, 8, 9]
-    assert all(good for good, _ in verify_all(registry) if "crash" not in _)
-    assert list(prune(registry, reports, 2)) == [f"wine version {version}" for version in (2, 5, 6, 7)]
-    assert not list(registry.home("wine").glob(".*")) and pages(reports) == [1, 3, 4, 8, 9, 10]
+def test_a_kill_at_any_step_leaves_a_version_whole_or_gone(
+    wine_artifacts: Path, tmp_path: Path, reports: Path, tmp_path_factory: pytest.TempPathFactory
+):
+    """Killed before each thing that it does to a folder, versions that can be seen are whole, and what is left of the
+    others is told, survives a promotion by another, and goes with its reports the next time."""
+    steps = 0
+    while True:
+        steps += 1
+        house = tmp_path_factory.mktemp("killed")
+        registry, pages_of = _two(house, wine_artifacts, reports)
+        killed = _killed_at(steps, registry, pages_of)
+        for version in registry.versions("wine"):
+            bundle.read(registry.place("wine", version))
+            assert (pages_of / "wine" / str(version) / "03_evaluate.html").is_file()
+        left = half_removed(registry.home("wine"))
+        told = [fault for good, fault in verify_all(registry) if not good]
+        assert told == [
+            f"wine: {path.name} is what is left of version 2: inv prune removes it and its reports" for path in left
+        ]
+        registry.promote("wine", 3, "by somebody who takes the lock")
+        list(prune(registry, pages_of, 1))
+        assert registry.versions("wine") == [1, 3] == pages(pages_of)
+        assert list(registry.folder.glob("**/.*")) == []
+        if not killed:
+            break
+    assert steps > 10
+
+
+def _two(house: Path, wine_artifacts: Path, reports: Path) -> tuple[Registry, Path]:
+    """Return three published versions of `wine`, of which 1 is champion and 2 superfluous, with their reports."""
+    shutil.copytree(wine_artifacts, house / "artifacts")
+    for number in (2, 3):
+        shutil.copytree(wine_artifacts / "wine" / "1", house / "artifacts" / "wine" / str(number))
+    for number in (1, 2, 3):
+        shutil.copytree(reports / "wine" / str(number), house / "reports" / "wine" / str(number))
+    return Registry(house / "artifacts"), house / "reports"
+
+
+def _killed_at(step: int, registry: Registry, reports: Path) -> bool:
+    """Prune in a process that kills itself before its nth change of a folder; return whether it came so far."""
+
+    def prune_until() -> None:
+        left = iter(range(step - 1))
+
+        def count(event: str, arguments: tuple[object, ...]) -> None:
+            if event in ("os.rename", "os.remove", "os.rmdir", "shutil.rmtree") and next(left, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(count)
+        list(prune(registry, reports, 1))
+
+    process = multiprocessing.get_context("fork").Process(target=prune_until)
+    process.start()
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode != 0
 
 
 def test_pages_of_a_number_that_is_used_again_stay(registry: Registry, reports: Path):
     """Where a crash left a candidate's rest and its number went to another, that one's pages are not its pages."""
-    (registry.home("wine") / ".removed-10-abc").mkdir()
+    (registry.home("wine") / removed_name(10)).mkdir()
     assert list(prune(registry, reports, 9)) == ["wine version 10"]
     assert registry.candidates("wine") == [10] and 10 in pages(reports)
 
@@ -144,13 +190,13 @@ def test_a_promotion_that_waited_for_the_lock_looks_again(
     registry: Registry, reports: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """A version that was pruned between the first look and the lock never becomes champion."""
-    locked = bundle.locked
+    locked = files.locked
 
     def late(folder: Path):
         shutil.rmtree(registry.place("wine", 6), ignore_errors=True)
         return locked(folder)
 
-    monkeypatch.setattr(bundle, "locked", late)
+    monkeypatch.setattr(files, "locked", late)
     with pytest.raises(PromotionError, match="no published version 6"):
         registry.promote("wine", 6, "raced")
     assert registry.champion("wine") == 4 and registry.history("wine")[-1].version == 4

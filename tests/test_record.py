@@ -78,6 +78,7 @@ def test_the_web_is_not_code_of_a_run():
     assert {
         "notebooks/modeling/tables/split.py",
         "service/bundle.py",
+        "service/contents.py",
         "service/errors.py",
         "service/onnx_file.py",
     } <= names

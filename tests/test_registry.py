@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service import bundle
+from service import bundle, publication
 from service.errors import NotFoundError, PromotionError
 from service.live import Live
 from service.registry import Registry
@@ -20,7 +20,7 @@ def registry(artifacts: Path) -> Registry:
     for number in (2, 9, 10):
         shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / str(number))
     first = bundle.read(artifacts / "wine" / "1")
-    bundle.write_candidate(artifacts, first.manifest, first.golden, first.model)
+    publication.write_candidate(artifacts, first.manifest, first.golden, first.model)
     return Registry(artifacts)
 
 

@@ -46,7 +46,7 @@ def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(samples.os, "replace", refuse)
+    monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(OSError, match="disk full"):
         samples.write(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["wine.csv"]

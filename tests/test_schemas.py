@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from service import bundle
+from service import bundle, contents
 from service.app import create_app
-from service.bundle import Feature
+from service.contents import Feature
 from service.errors import InputError, Problem
 from service.openapi import schemas
 from service.rows import dates
@@ -163,7 +163,7 @@ def test_texts_from_outside_are_no_markup():
     assert told.replace("\\", "") == hostile
 
 
-@pytest.mark.parametrize("kind", [bundle.Feature, bundle.Target, bundle.Data, bundle.Metric])
+@pytest.mark.parametrize("kind", [contents.Feature, contents.Target, contents.Data, contents.Metric])
 def test_documents_are_described_whole(kind: type[msgspec.Struct]):
     """Every field is required and no other is allowed, also in what a document holds within."""
     for made in schemas.of_structs(kind).values():

@@ -31,9 +31,7 @@ def taken():
 @pytest.fixture
 def free():
     """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return server.free_port()
 
 
 def test_a_free_port_passes(free):

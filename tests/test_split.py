@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modeling.tables import dataset as tables
 from modeling.tables.split import columns_to_hash, held_out, row_hashes, untouched
-from service.bundle import Split
+from service.contents import Split
 from service.errors import DataError
 
 LAW = settings(deadline=None, max_examples=60)

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from service.app import create_app
-from service.bundle import Feature
+from service.contents import Feature
 from service.errors import CellarError, InputError, RequestError, TooLargeError
 from service.rows.inputs import Inputs, Schema
 from service.tables import answering, arrow, bodies, texts, unpacking

@@ -14,6 +14,7 @@ import pytest
 from conftest import changed
 
 from service.registry import Registry
+from workshop.server import free_port
 
 ROOT = Path(__file__).parents[1]
 MENU = (
@@ -271,9 +272,7 @@ def test_serve_on_a_taken_port(inv):
 
 def test_serve_without_tables(inv, tmp_path):
     """Without a model and without tables to make one, the folder is told with the cure."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     done = inv("serve", "--port", port, artifacts=tmp_path / "none", data=tmp_path / "no")
     fails(done, r"the folder of tables .*/no is missing: make it, or set CELLAR_DATA")
 
@@ -311,9 +310,7 @@ def test_a_prediction_needs_both_files(inv, words, told):
 @pytest.mark.slow
 def test_ctrl_c_stops_the_service_in_order(tmp_path, wine_artifacts):
     """Pressed in the terminal it ends the command, the server and both workers, soon and without complaint."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     serving = subprocess.Popen(
         [sys.executable, "-m", "invoke", "serve", "--port", str(port)],
         cwd=ROOT,

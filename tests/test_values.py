@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service.bundle import Feature
+from service.contents import Feature
 from service.rows.values import FILL, WANTED, fill_categories, limit, problems_of, shortest, shown
 
 ANY = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=12), st.just([1]), st.just({}))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from speaking import BINARY, CSV, FLAT, LISTS, RECORDS, TABLES, Sent, predictions, told, wrong_rows
 
 from service.app import create_app
-from service.bundle import Feature
+from service.contents import Feature
 
 JSON_FORMS = RECORDS | LISTS | FLAT
 GAPPED = RECORDS | LISTS | BINARY | CSV

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service import bundle
+from service import bundle, publication
 from service.registry import Registry
 from workshop.verification import verify_all
 
@@ -20,7 +20,7 @@ def registry(artifacts: Path) -> Registry:
     registry = Registry(artifacts)
     registry.promote("wine", 2, "better")
     first = bundle.read(artifacts / "wine" / "1")
-    bundle.write_candidate(artifacts, first.manifest, first.golden, first.model)
+    publication.write_candidate(artifacts, first.manifest, first.golden, first.model)
     return registry
 
 
@@ -125,13 +125,13 @@ def test_lines_that_cannot_be_read_are_counted(registry: Registry, more: bytes, 
 def test_what_crashes_left_is_told(registry: Registry):
     """Beside versions and inside them: a fault once it is a day old, before that perhaps somebody's work."""
     home = registry.home("wine")
-    (home / ".candidate-abc").mkdir()
-    (home / ".champion-1-2").touch()
-    (home / "2" / ".SHA256SUMS-1-2").touch()
+    names = (".4-7-0123abcd", ".champion-7-0123abcd", "2/.SHA256SUMS-7-0123abcd")
+    (home / names[0]).mkdir()
+    for name in (*names[1:], ".gitkeep"):
+        (home / name).touch()
     assert faults(registry) == []
     young = [told for _, told in verify_all(registry)][-3:]
-    assert all(told.endswith("inv prune removes it when it is a day old") for told in young)
-    names = (".candidate-abc", ".champion-1-2", "2/.SHA256SUMS-1-2")
+    assert all(told.endswith("the next to write there removes it") for told in young)
     for name in names:
         os.utime(home / name, (OLD, OLD))
     assert faults(registry) == [f"wine: {name} is what a crash left: inv prune removes it" for name in names]

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import serving
 from toy import Running, children, everything, replies, reply, request, running
 
+from chaos.serving import serving
 from service.server.connection import HELD
 
 BIG = b"x" * (HELD + 10_000)
@@ -115,7 +115,7 @@ def test_an_event_loop_that_hangs_is_replaced():
 )
 def test_lateness_is_told_as_the_protocol_tells_errors(wine_artifacts: Path, tmp_path: Path, path: str, shape: bytes):
     """What the server ends is told by the real application, in the shape that was asked in, and counted."""
-    with serving(wine_artifacts, tmp_path, log="errors", deadline=0.5) as server:
+    with serving(wine_artifacts, tmp_path, deadline=0.5) as server:
         toy = Running(server.process, server.port)
         told = toy.talk(request(path, BIG)[:-1], end=False)
         assert told.startswith(b"HTTP/1.1 504 ") and b"CELLAR_DEADLINE" in told and shape in told
@@ -198,7 +198,7 @@ def test_a_worker_that_is_killed_or_whose_parent_is_gone(toy: Running):
 
 def test_sighup_replaces_the_workers_and_loses_nothing(wine_artifacts: Path, tmp_path: Path):
     """New processes take over, what was counted is still counted, and the old ones end."""
-    with serving(wine_artifacts, tmp_path, log="errors") as server:
+    with serving(wine_artifacts, tmp_path) as server:
         toy, before = Running(server.process, server.port), children(server.process.pid)
         for _ in range(2):
             assert b" 404 " in toy.talk(request("/nowhere"))

@@ -24,6 +24,8 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
+from workshop.server import free_port
+
 ROOT = Path(__file__).resolve().parent.parent
 START = [("Content-Type", "text/plain")]
 Environ = dict[str, Any]
@@ -209,9 +211,7 @@ def open_bytes(told: bytes) -> Any:
 @contextlib.contextmanager
 def running(workers: int = 1, **settings: Any) -> Iterator[Running]:
     """Serve the toy in a child process, which is ended with the context; `settings` go to it and to gunicorn."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     given = json.dumps({"workers": workers, "deadline": 60, **settings})
     process = subprocess.Popen([sys.executable, str(Path(__file__)), str(port), given], cwd=ROOT)
     try:

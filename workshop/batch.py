@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import os
 import sys
 import warnings
 from collections.abc import Generator, Iterable
@@ -21,8 +20,9 @@ from tqdm import tqdm
 from modeling.tables.form import HEAD, Form, as_numbers, form_of
 from modeling.tables.reading import check_lines, check_quotes, named
 from modeling.tables.written_dates import as_iso, date_order
-from service.bundle import Feature
+from service.contents import Feature
 from service.errors import DataError, InputError, Problem
+from service.files import replacing
 from service.live import Live
 from service.model import Model
 from service.registry import Registry
@@ -55,14 +55,14 @@ def predict_file(model: Model, rows: Path, output: Path) -> tuple[int, list[Prob
     The output has the column `prediction` and for classes a `probability_<class>` each. It appears when it is
     whole; DataError or InputError name the row and the column that cannot be used.
     """
-    beside = output.with_name(f".{output.name}-{os.getpid()}")
     count, warned = 0, list[Problem]()
     try:
         if output.exists() and output.samefile(rows):
             raise DataError(f"{output} is the input: name another file for the predictions")
         with (
+            replacing(output) as written,
             BufferedReader(rows.open("rb", buffering=0), HEAD) as source,
-            beside.open("w", encoding="utf-8", newline="") as sink,
+            written.open("w", encoding="utf-8", newline="") as sink,
             tqdm(total=rows.stat().st_size, unit="B", unit_scale=True, desc=rows.name, disable=None) as bar,
             closing(_chunks(model, rows, source)) as chunks,
         ):
@@ -73,12 +73,9 @@ def predict_file(model: Model, rows: Path, output: Path) -> tuple[int, list[Prob
                 answers.to_csv(sink, index=False, header=not count, lineterminator="\n")
                 count += len(inputs)
                 bar.update(source.tell() - bar.n)
-        beside.replace(output)
     except OSError as error:
         fault = f"{rows} cannot be read" if error.filename == str(rows) else f"{output} cannot be written"
         raise DataError(f"{fault} ({error.strerror}): give another path") from error
-    finally:
-        beside.unlink(missing_ok=True)
     return count, warned
 
 

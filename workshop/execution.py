@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +14,7 @@ import msgspec
 from service import config
 from service.config import ROOT
 from service.errors import CellarError
+from service.files import staged
 from workshop import kernel, parameters, record
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -68,9 +67,7 @@ def run(job: Job, tell: Tell) -> Outcome:
     settings.reports.mkdir(parents=True, exist_ok=True)
     seconds: dict[str, float] = {}
     model, version, error = job.model, job.given.get("version", 0), ""
-    folder = Path(tempfile.mkdtemp(prefix=".run-", dir=settings.reports))
-    try:
-        folder.chmod(0o755)
+    with staged(settings.reports / "run") as folder:
         with kernel.started(job.notebooks) as warm, Pages(folder, job.steps) as pages:
             inputs = record.read_inputs(job.data, job.notebooks, job.given)
             for step in job.steps:
@@ -89,8 +86,6 @@ def run(job: Job, tell: Tell) -> Outcome:
         _move(folder, place)
         if job.steps == STEPS and not error:
             record.write(place, inputs, settings.artifacts / model / str(version))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return Outcome(job.name, model, version, error, place / f"{list(seconds)[-2]}.html", seconds)
 
 

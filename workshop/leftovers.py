@@ -1,15 +1,21 @@
-"""What crashes leave behind: files and folders beside their final place, whose names begin with a dot."""
+"""What crashes leave behind: what is half-written, by `service.files`' rule, and versions that are half-removed."""
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from pathlib import Path
 
 from service import bundle
+from service.files import folders, half_written
 from service.registry import Registry
 
 OLD = 24 * 60 * 60
 """Seconds after which a file that is being written, or a candidate, belongs to nobody any more."""
+
+REMOVED = re.compile(r"\.removed-([0-9]+)\.[0-9a-f]{8}")
+"""What a version's folder is called until all of the version is gone: no writer takes it for half-written."""
 
 
 def is_old(path: Path) -> bool:
@@ -28,8 +34,17 @@ def homes(registry: Registry) -> list[str]:
     return sorted(path.name for path in folders if bundle.MODEL_NAME.fullmatch(path.name))
 
 
-def leftovers(registry: Registry, model: str) -> list[Path]:
-    """Return what lies beside the versions of a model and beside their files, left behind or being written."""
-    home = registry.home(model)
-    folders = [home, *(home / str(version) for version in bundle.versions(home))]
-    return sorted(path for folder in folders if folder.is_dir() for path in folder.glob(".*"))
+def removed_name(version: int) -> str:
+    """Return a new name for the folder of a version that is to go."""
+    return f".removed-{version}.{os.urandom(4).hex()}"
+
+
+def half_removed(home: Path) -> dict[Path, int]:
+    """Return what is left of versions that were to go, each folder with its version, the oldest version first."""
+    found = {path: int(match[1]) for path in home.glob(".removed-*") if (match := REMOVED.fullmatch(path.name))}
+    return dict(sorted(found.items(), key=lambda each: (each[1], each[0])))
+
+
+def half_written_reports(reports: Path) -> list[Path]:
+    """Return what is half-written among the reports: beside those of the models, of their versions, and in these."""
+    return sorted({path for folder in (reports, *folders(reports)) for path in half_written(folder)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service import bundle, promotion
+from service import bundle, contents, promotion
 from service.errors import BundleError
 from service.registry import Registry
 from workshop.menu import typed
@@ -60,6 +60,6 @@ def _facts(registry: Registry, name: str, version: int) -> tuple[str, str, str, 
     return estimator, _headline(found.metrics), trained, promotion.verdict(promotion.objection(found.metrics))
 
 
-def _headline(metrics: bundle.Metrics) -> str:
+def _headline(metrics: contents.Metrics) -> str:
     value = metrics.held_out[metrics.headline].value
     return f"{metrics.headline} {'unknown' if value is None else f'{value:.3f}'}"

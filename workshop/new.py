@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from modeling.tables.dataset import Described, describe, find, learnable
 from modeling.tables.kinds import unclear
 from service import bundle
 from service.errors import DataError
-from service.files import replace_file
+from service.files import replace_file, replacing
 
 HEAD = """\
 # What is known of {file}. Everything here may be corrected, left blank or taken out.
@@ -65,7 +64,8 @@ def take_in(name: str, source: str, folder: Path, target: str = "", overwrite: b
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(card, card_text(described, taken.task, table.name).encode())
         if not table.exists() or not table.samefile(path):
-            _copy(path, table)
+            with replacing(table) as written:
+                shutil.copyfile(path, written)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror}): set CELLAR_DATA") from error
     return taken
@@ -125,12 +125,3 @@ def _pairs(values: dict[str, str]) -> list[str]:
 def _toml(text: str) -> str:
     """Return a text as TOML quotes it: as JSON does, and the one control character that JSON leaves."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _copy(source: Path, place: Path) -> None:
-    beside = place.with_name(f".{place.name}-{os.getpid()}")
-    try:
-        shutil.copyfile(source, beside)
-        beside.replace(place)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from service import bundle
 from service.errors import BundleError
-from service.files import locked, sync_folder
+from service.files import delete, locked, remove_half_written, sync
 from service.registry import Registry
-from workshop.leftovers import homes, is_old, leftovers
-
-REMOVED = re.compile(r"\.removed-([0-9]+)-[0-9a-f]+")
-"""What a version's folder is called once the version is gone."""
+from workshop.leftovers import half_removed, half_written_reports, homes, is_old, removed_name
 
 
 def prune(registry: Registry, reports: Path, keep: int) -> Iterator[str]:
-    """Remove what is `superfluous`, and what crashes left a day ago or earlier; yield what was removed.
+    """Remove what is `superfluous` and what crashes left, among the reports if it is a day old; yield what was removed.
 
-    A version is first renamed out of sight and then deleted: a crash leaves it whole or gone, and the rest of it to
-    the next time.
+    A version is first renamed out of sight, then its reports are deleted and then its folder: a crash leaves it whole
+    or gone, and the rest of it to the next time.
     """
     for name in homes(registry):
-        _hide(registry, name, keep)
-        for path in leftovers(registry, name):
-            hidden = REMOVED.fullmatch(path.name)
-            if hidden:
-                _delete_reports(registry, reports, name, int(hidden[1]))
-            if hidden or is_old(path):
-                _delete(path)
-                yield f"{name} version {hidden[1]}" if hidden else f"{name}: {path.name}, which a crash left"
-    for path in filter(is_old, sorted(reports.glob(".run-*"))):
-        _delete(path)
-        yield f"{path.name} among the reports, which a crash left"
+        yield from _prune(registry, reports / name, name, keep)
+    for path in filter(is_old, half_written_reports(reports)):
+        delete(path)
+        yield f"{path.relative_to(reports)} among the reports, which a crash left"
 
 
 def superfluous(registry: Registry, name: str, keep: int) -> list[int]:
@@ -70,21 +57,16 @@ def _is_candidate(folder: Path) -> bool:
         return False
 
 
-def _hide(registry: Registry, name: str, keep: int) -> None:
+def _prune(registry: Registry, reports: Path, name: str, keep: int) -> list[str]:
     home = registry.home(name)
-    with locked(home):  # so that none is promoted while it goes
+    with locked(home):  # so that none is promoted, and no number given anew, while it goes
+        left = [f"{name}: {path.relative_to(home)}, which a crash left" for path in remove_half_written(home)]
         for version in superfluous(registry, name, keep):
-            registry.place(name, version).rename(home / f".removed-{version}-{os.urandom(4).hex()}")
-        sync_folder(home)
-
-
-def _delete_reports(registry: Registry, reports: Path, name: str, version: int) -> None:
-    if not registry.place(name, version).exists():  # the number of a candidate may be another one's by now
-        shutil.rmtree(reports / name / str(version), ignore_errors=True)
-
-
-def _delete(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)  # who publishes at this moment removes it, too
-    else:
-        path.unlink()
+            registry.place(name, version).rename(home / removed_name(version))
+        sync(home)
+        gone = half_removed(home)
+        for path, version in gone.items():
+            if not registry.place(name, version).exists():  # else a crash let a new candidate have the number
+                delete(reports / str(version))
+            delete(path)
+    return left + [f"{name} version {version}" for version in gone.values()]

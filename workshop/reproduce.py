@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import msgspec
 
 from service import config
 from service.errors import CellarError
-from service.files import replace_file
+from service.files import replace_file, staged
 from workshop import kernel
 from workshop.execution import NOTEBOOKS, Job, Tell, execute
 
@@ -26,8 +25,7 @@ def reproduce(tell: Tell) -> tuple[Path, list[str]]:
     place = config.read().reports / NAME
     place.mkdir(parents=True, exist_ok=True)
     job = Job(NOTEBOOKS / f"{NAME}.ipynb", steps=(NAME,))
-    with tempfile.TemporaryDirectory(prefix=".run-", dir=place) as run, kernel.started(job.notebooks) as warm:
-        folder = Path(run)
+    with staged(place / NAME) as folder, kernel.started(job.notebooks) as warm:
         _, error = execute(warm, job, NAME, folder, {}, tell)
         if error:
             raise CellarError(f"the notebook {NAME} failed: {error}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pandas as pd
 from sklearn.datasets import load_diabetes, load_wine
+
+from service.files import replace_file
 
 
 def wine() -> pd.DataFrame:
@@ -27,7 +28,9 @@ SAMPLES = {"wine": wine, "diabetes": diabetes}
 def write(folder: Path) -> list[Path]:
     """Write every sample into the folder as CSV and return the paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    return [_replace(folder / f"{name}.csv", _csv(load())) for name, load in SAMPLES.items()]
+    for name, load in SAMPLES.items():
+        replace_file(folder / f"{name}.csv", _csv(load()).encode())
+    return [folder / f"{name}.csv" for name in SAMPLES]
 
 
 def _csv(frame: pd.DataFrame) -> str:
@@ -40,14 +43,3 @@ def _csv(frame: pd.DataFrame) -> str:
 def _shortest(number: float) -> str:
     """Return the fewest digits that read back as the same number."""
     return repr(number).removesuffix(".0")
-
-
-def _replace(path: Path, text: str) -> Path:
-    """Put the text in the file's place at once, so that readers never see half of it."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return path

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from service import bundle, config
+from service import bundle, config, contents
 from service.errors import BundleError, CellarError, DataError
 from service.files import locked
 from service.registry import Registry
@@ -40,6 +40,13 @@ def check_free(host: str, port: int) -> None:
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", "") or str(error)
         raise DataError(f"cannot listen on {host}:{port} ({why}): choose another with --port or --host") from error
+
+
+def free_port() -> int:
+    """Return a port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -101,7 +108,7 @@ def welcome(base: str, registry: Registry) -> str:
     return "\n".join(lines[:2])
 
 
-def _manifest(registry: Registry, name: str) -> bundle.Manifest | None:
+def _manifest(registry: Registry, name: str) -> contents.Manifest | None:
     """Return the manifest of the version that is served, the first sound one."""
     for version in registry.candidates_to_serve(name):
         with suppress(BundleError):

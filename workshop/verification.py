@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from service import bundle, config
 from service.errors import BundleError, CellarError
+from service.files import half_written
 from service.registry import CHAMPION, HISTORY, Registry
 from service.trial import trial
-from workshop.leftovers import homes, is_old, leftovers
+from workshop.leftovers import half_removed, homes, is_old
 from workshop.menu import typed
 
 Check = tuple[bool, str]
@@ -93,10 +94,15 @@ def _history(registry: Registry, name: str) -> Iterator[Check]:
 
 
 def _leftovers(registry: Registry, name: str) -> Iterator[Check]:
-    for path in leftovers(registry, name):
-        told = f"{name}: {path.relative_to(registry.home(name))}"
+    home = registry.home(name)
+    for path, version in half_removed(home).items():
+        yield (
+            False,
+            f"{name}: {path.name} is left of version {version}: {typed('prune')} removes it and its reports",
+        )
+    for path in half_written(home):
+        told = f"{name}: {path.relative_to(home)}"
         if is_old(path):
             yield False, f"{told} is what a crash left: {typed('prune')} removes it"
         else:
-            gone = f"{typed('prune')} removes it when it is a day old"
-            yield True, f"{told} is being written, or is what a crash left: {gone}"
+            yield True, f"{told} is being written, or is what a crash left: the next to write there removes it"

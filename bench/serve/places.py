@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from bench.serve.trained import Trained
 from bench.serve.wire import Request
 from service.errors import DataError
 from workshop.pins import ROOT
+from workshop.server import free_port
 
 PATIENCE = 60
 """Seconds that a set-up may take to get ready, and then to its first prediction."""
@@ -83,13 +83,6 @@ def last_words(place: Place) -> str:
     """Return the last line that a set-up told."""
     lines = (place.scratch / "log").read_text(errors="replace").strip().splitlines()
     return lines[-1][-200:] if lines else "it told nothing"
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _known(place: Place, port: int) -> dict[str, object]:

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from bench.serve.places import PATIENCE, Place, free_port, last_words, start
+from bench.serve.places import PATIENCE, Place, last_words, start
 from bench.serve.setups import ONE, Case
 from bench.serve.wire import Request
 from service.errors import DataError
+from workshop.server import free_port
 
 ENDING = 3
 """Seconds that a server may take to end before it is killed."""

@@ -18,7 +18,7 @@ from modeling.grading import evaluation
 from modeling.learning import estimators
 from modeling.tables import columns, split
 from modeling.tables import dataset as tables
-from service import bundle
+from service import bundle, contents, publication
 from service.registry import Registry
 
 WINE = Path(__file__).resolve().parents[2] / "data" / "wine.csv"
@@ -55,29 +55,29 @@ def train(folder: Path, estimator: str, count: int) -> Trained:
 def _publish(artifacts: Path, dataset: Any, pipeline: Pipeline, X: pd.DataFrame, y: Any, out: Any) -> Path:
     """Write the bundle as 02_train does, and publish and promote it as 03_evaluate does; return its folder."""
     features = columns.describe_features(dataset, X[~out], [])
-    manifest = bundle.Manifest(
-        format=bundle.FORMAT,
+    manifest = contents.Manifest(
+        format=contents.FORMAT,
         model="wine",
         task=dataset.task,
         estimator=type(pipeline[-1]).__name__,
         features=features,
         target=columns.describe_target(dataset, pipeline.classes_.tolist()),
-        data=bundle.Data(dataset.path.name, len(dataset.table), int((~out).sum()), dataset.sha256, dataset.written),
-        split=bundle.Split(SEED, 0.25, list(X)),
+        data=contents.Data(dataset.path.name, len(dataset.table), int((~out).sum()), dataset.sha256, dataset.written),
+        split=contents.Split(SEED, 0.25, list(X)),
         parameters={},
         cross_validation={},
         **export.provenance("02_train.ipynb"),
     )
     golden = export.golden_rows(pipeline, X[~out], features)
-    place = bundle.write_candidate(artifacts, manifest, golden, export.checked(pipeline, X[~out], features).model)
-    bundle.publish(place, _metrics(dataset.task, y[out], pipeline.predict(X[out]), y[~out][:1]))
+    place = publication.write_candidate(artifacts, manifest, golden, export.checked(pipeline, X[~out], features).model)
+    publication.publish(place, _metrics(dataset.task, y[out], pipeline.predict(X[out]), y[~out][:1]))
     Registry(artifacts).promote("wine", int(place.name), "made for the benchmark")
     return place
 
 
-def _metrics(task: Any, y: Any, predicted: Any, most: Any) -> bundle.Metrics:
+def _metrics(task: Any, y: Any, predicted: Any, most: Any) -> contents.Metrics:
     baseline = most.repeat(len(y))
-    return bundle.Metrics(
+    return contents.Metrics(
         rows=len(y),
         headline=evaluation.HEADLINE[task],
         held_out=evaluation.with_intervals(task, y, predicted, seed=SEED, rounds=20),

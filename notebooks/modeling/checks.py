@@ -12,7 +12,7 @@ from modeling.choices import check_choice
 from modeling.tables.dataset import Dataset
 from modeling.tables.kinds import is_number
 from modeling.tables.target import check_target, otherwise, told
-from service.bundle import Manifest
+from service.contents import Manifest
 from service.errors import DataError, meant
 
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from werkzeug.http import parse_accept_header
 
 from service import calibration, include
-from service.bundle import Manifest
 from service.calls import OCTETS, Answer
+from service.contents import Manifest
 from service.dialects import tensors
 from service.dialects.tensors import BYTES, Parameters
 from service.errors import RequestError, meant

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.bundle import Data, Feature, Metric, Target
+from service.contents import Data, Feature, Metric, Target
 from service.openapi import schemas
 from service.openapi.operations import ref
 from service.openapi.schemas import Schema, closed

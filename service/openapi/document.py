@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from service.bundle import Bundle, Feature
+from service.bundle import Bundle
 from service.calibration import most
 from service.config import Config
+from service.contents import Feature
 from service.explanation import most_explained
 from service.include import usual_coverage
 from service.openapi import control, descriptions, protocols, schemas, tables

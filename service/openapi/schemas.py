@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from service.bundle import Bundle, Feature
+from service.bundle import Bundle
+from service.contents import Feature
 from service.errors import SHOWN
 from service.rows import dates
 from service.rows.inputs import WARNED

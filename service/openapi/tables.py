@@ -7,7 +7,8 @@ import io
 import json
 from collections.abc import Sequence
 
-from service.bundle import Bundle, Feature
+from service.bundle import Bundle
+from service.contents import Feature
 from service.openapi import schemas
 from service.openapi.operations import ref
 from service.openapi.schemas import Schema, closed

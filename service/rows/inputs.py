@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from service.bundle import Feature
+from service.contents import Feature
 from service.errors import SHOWN, InputError, Problem, RequestError, meant
 from service.rows import dates
 from service.rows.values import FILL, fill_categories, limit, listed, problems_of, shortest, shown

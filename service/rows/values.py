@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.bundle import Feature
+from service.contents import Feature
 from service.errors import SHOWN, Problem
 from service.rows import dates
 

@@ -21,11 +21,10 @@ from typing import Any
 import uvloop
 from gunicorn.workers import base
 
-from service.calls import WAITING, too_late
+from service.calls import REFUSED, WAITING, too_late
 from service.server.connection import IDLE, Connection
 from service.server.exchange import Exchange
 from service.server.listening import Listening, refuse_newcomers
-from service.web.edge import REFUSED
 
 log = logging.getLogger("cellar")
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 import msgspec
 
 from service import shapes
-from service.bundle import Feature
+from service.contents import Feature
 from service.errors import SHOWN, InputError, Problem, RequestError
 from service.rows.inputs import Inputs, Schema
 from service.rows.values import MISSING_WORDS, TRUTHS

@@ -10,8 +10,8 @@ import msgspec
 from flask import Blueprint, Response, current_app, make_response, render_template, request, send_from_directory
 
 from service import calibration, include, promotion
-from service.bundle import Manifest, Metrics
 from service.config import Config
+from service.contents import Manifest, Metrics
 from service.errors import NotFoundError, PromotionError
 from service.model import Model
 from service.registry import Registry

@@ -1,8 +1,6 @@
 """The layer in front of Flask: it names, limits, times, counts and logs every request, and answers the plain ones.
 
-Flask's own cycle costs several times what a prediction does. So a well-formed prediction is answered here, by the
-same function of its dialect; whatever is anything else, or goes wrong, is handed on to the application with all that
-was read, and the application says what is wrong.
+What is not plain, or goes wrong, is handed on to the application with all that was read: it says what is wrong.
 """
 
 from __future__ import annotations
@@ -14,20 +12,17 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
 from random import getrandbits
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
-from flask import Response
 
-from service.calls import BEGUN, BODY, FACTS, JSON, OCTETS, WAITING, Answer, Call, Facts
+from service.calls import BEGUN, BODY, FACTS, REFUSED, WAITING, Answer, Facts
 from service.config import Config
 from service.errors import OverloadError, UnauthorizedError
 from service.live import Live
+from service.web.lane import Dialect, Environ, Lane
 from service.web.metrics import Metrics
 from service.web.tokens import carries
-
-REFUSED = "cellar.refused"
-"""Where the WSGI environ keeps an error that the application has to answer with, before anything else."""
 
 OPEN = re.compile(r"/health/\w+|/v2/health/\w+|/ping|/health")
 """What is answered without a token, and however busy the service is: who watches it would end it otherwise."""
@@ -35,10 +30,6 @@ OPEN = re.compile(r"/health/\w+|/v2/health/\w+|/ping|/health")
 ID = re.compile(r"[\x21-\x7e]{1,128}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 VALUES_SHOWN = 10_000
-LONG = re.compile("explanation|%")
-"""What a query may hold that asks for an answer of many milliseconds a row."""
-FEW = 1 << 14
-"""Bytes of a body whose rows are answered in well under a millisecond by most models."""
 
 SMALL = 4 << 20
 """Bytes up to which the application's reply is put together before it is sent, the script of /docs among them.
@@ -48,52 +39,17 @@ A reply in pieces keeps a worker until its client has taken the last one, on how
 
 REASONS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
-Environ = dict[str, Any]
 Reply = Iterable[bytes]
-
-
-class Dialect(Protocol):
-    """What a module in `dialects/` offers."""
-
-    @property
-    def NAME(self) -> str:
-        """What metrics and log call it."""
-
-    @property
-    def PREDICT(self) -> tuple[str, ...]:
-        """Where it is asked for predictions, as Flask writes routes."""
-
-    @property
-    def PATHS(self) -> tuple[str, ...]:
-        """What paths begin with whose errors it tells in a shape of its own."""
-
-    def predict(self, call: Call) -> Answer:
-        """Answer one request."""
-
-    def error(self, status: int, detail: str) -> Response:
-        """Tell an error."""
 
 
 class Edge:
     """A WSGI application around another."""
 
     def __init__(self, inner: Any, dialects: Iterable[Dialect], live: Live, config: Config, metrics: Metrics) -> None:
-        self.inner, self.live, self.config, self.metrics = inner, live, config, metrics
-        self.dialects = list(dialects)
-        self.find_lane()
-        live.on_new_model = self.find_lane
+        self.inner, self.config, self.metrics = inner, config, metrics
+        self.lane = Lane(dialects, live, config)
         self.running: set[int] = set()
         metrics.inflight = lambda: len(self.running)
-
-    def find_lane(self) -> None:
-        """Know by heart where each model is asked for predictions."""
-        self.lane = {
-            rule.replace("<name>", name): (dialect, name)
-            for dialect in self.dialects
-            for rule in dialect.PREDICT
-            for name in (self.live.champions if "<name>" in rule else [self.config.default_model])
-            if "<int:" not in rule
-        }
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Reply:
         """Answer one request."""
@@ -122,43 +78,28 @@ class Edge:
             return reply
         return Ending(reply, lambda: self._end(environ))
 
+    def is_quick(self, environ: Environ) -> bool:
+        """Whether a request takes no time to speak of, so that a server need not give it a thread."""
+        return (
+            self.lane.is_short(environ)
+            or self._is_one_too_many(environ)
+            or OPEN.fullmatch(environ["PATH_INFO"]) is not None
+        )
+
     def _answer(self, environ: Environ) -> Answer | None:
         """Answer a plain prediction; None is for the application to answer."""
-        if REFUSED in environ or not self._is_plain(environ):
+        route = None if REFUSED in environ else self.lane.find(environ)
+        if route is None:
             return None
-        dialect, name = self.lane[environ["PATH_INFO"]]
-        environ[FACTS].route = dialect.NAME
         try:
-            call = Call(environ, self.config, self.live.get(name))
-            call.body()
-            answer: Answer = dialect.predict(call)
+            return self.lane.answer(route, environ)
         except Exception as error:  # whatever it is, the application tells it
             environ[REFUSED] = error
             return None
-        return answer
-
-    def is_quick(self, environ: Environ) -> bool:
-        """Whether a request takes no time to speak of, so that a server need not give it a thread."""
-        short = self._is_plain(environ) and int(environ["CONTENT_LENGTH"]) <= FEW
-        if short and not LONG.search(environ.get("QUERY_STRING") or ""):
-            return True
-        return self._is_one_too_many(environ) or OPEN.fullmatch(environ["PATH_INFO"]) is not None
 
     def _is_one_too_many(self, environ: Environ) -> bool:
         waiting: int = environ.get(WAITING) or len(self.running)
         return waiting > self.config.max_inflight and not OPEN.fullmatch(environ["PATH_INFO"])
-
-    def _is_plain(self, environ: Environ) -> bool:
-        length = environ.get("CONTENT_LENGTH") or ""
-        media = environ.get("CONTENT_TYPE") or JSON
-        return (
-            environ["PATH_INFO"] in self.lane
-            and environ["REQUEST_METHOD"] == "POST"
-            and (media == JSON or (media == OCTETS and "HTTP_INFERENCE_HEADER_CONTENT_LENGTH" in environ))
-            and "HTTP_CONTENT_ENCODING" not in environ
-            and length.isdecimal()
-            and int(length) <= self.config.max_body
-        )
 
     def _hand_on(self, environ: Environ, start_response: Callable[..., Any]) -> Reply:
         """Return the application's reply, whole unless it is long."""

@@ -19,7 +19,7 @@ from modeling.exporting.parity import TOLERANCE, are_clear, check_parity, edge_r
 from modeling.tables.columns import as_sent
 from modeling.tables.dataset import NOTEBOOKS
 from modeling.tables.kinds import is_number
-from service.bundle import Feature, Golden, Value
+from service.contents import Feature, Golden, Value
 from service.errors import DataError
 from service.files import sha256
 from service.rows.inputs import Inputs, Schema

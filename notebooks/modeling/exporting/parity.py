@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from modeling.tables.kinds import is_number
 from service import runtime
-from service.bundle import Feature, Value
+from service.contents import Feature, Value
 from service.errors import DataError
 
 TOLERANCE = 1e-5

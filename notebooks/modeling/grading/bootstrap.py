@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.bundle import Metric
+from service.contents import Metric
 
 Array = npt.NDArray[Any]
 Samples = dict[str, Array]

@@ -15,7 +15,7 @@ from modeling import legible
 from modeling.choices import check_choice
 from modeling.tables.dataset import quoted
 from service import calibration
-from service.bundle import Calibration, Label
+from service.contents import Calibration, Label
 
 Array = npt.NDArray[Any]
 

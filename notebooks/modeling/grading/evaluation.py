@@ -12,7 +12,7 @@ from sklearn import metrics as sk
 
 from modeling.grading import bootstrap, probabilities
 from modeling.tables.dataset import Task
-from service.bundle import Label, Metric, Verdict
+from service.contents import Label, Metric, Verdict
 
 Array = npt.NDArray[Any]
 Measure = Callable[[Array, Array], dict[str, float]]

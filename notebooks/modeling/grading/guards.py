@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from modeling.grading.served import as_estimator
-from service.bundle import Verdict
+from service.contents import Verdict
 from service.errors import DataError
 
 Array = npt.NDArray[Any]

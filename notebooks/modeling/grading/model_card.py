@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from modeling.tables.dataset import Card
-from service.bundle import Feature, Manifest, Metrics
+from service.contents import Feature, Manifest, Metrics
 from service.rows.values import limit
 
 BLANK = "— not stated —"

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modeling.grading import bootstrap
-from service.bundle import Label, Metric
+from service.contents import Label, Metric
 
 Array = npt.NDArray[Any]
 

@@ -12,7 +12,7 @@ import pandas as pd
 from modeling.tables.dataset import Dataset, Described, brief, quoted
 from modeling.tables.kinds import LEARNED, Column, is_date, is_number, is_truth, stray_text
 from modeling.tables.target import told
-from service.bundle import Feature, Target
+from service.contents import Feature, Target
 from service.errors import DataError
 from service.rows import dates
 from service.rows.values import shortest

@@ -18,7 +18,7 @@ from modeling.tables.kinds import is_number as is_number  # the notebooks know i
 from modeling.tables.reading import read_table
 from modeling.tables.target import Task as Task
 from modeling.tables.target import check_kind, check_target, check_written, task_of
-from service.bundle import Written
+from service.contents import Written
 from service.errors import DataError, meant
 from service.files import file_sha256
 

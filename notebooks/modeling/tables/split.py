@@ -13,7 +13,7 @@ from modeling.choices import check_choice
 from modeling.tables.dataset import Dataset
 from modeling.tables.kinds import is_date, is_number
 from modeling.tables.written_dates import as_iso, looks_like_date
-from service.bundle import Split
+from service.contents import Split
 from service.errors import DataError
 from service.rows import dates
 from service.rows.values import MISSING_WORDS, TRUTH
