@@ -130,7 +130,7 @@ def test_a_kill_at_any_step_leaves_a_version_whole_or_gone(
         left = half_removed(registry.home("wine"))
         told = [fault for good, fault in verify_all(registry) if not good]
         assert told == [
-            f"wine: {path.name} is what is left of version 2: inv prune removes it and its reports" for path in left
+            f"wine: {path.name} is left of version 2: inv prune removes it and its reports" for path in left
         ]
         registry.promote("wine", 3, "by somebody who takes the lock")
         list(prune(registry, pages_of, 1))
