@@ -49,17 +49,22 @@ class Served(NamedTuple):
 
 @contextmanager
 def serving(
-    artifacts: Path, reports: Path | None = None, program: Sequence[str] = ("-m", "service"), **settings: Any
+    artifacts: Path,
+    reports: Path | None = None,
+    program: Sequence[str] = ("-m", "service"),
+    under: Sequence[str] = (),
+    **settings: Any,
 ) -> Iterator[Served]:
     """Run the server, or what Python is told instead, on a free port of this machine, and end it with the context.
 
-    `settings` are `CELLAR_*` variables. It is ready to answer, and what it tells is kept beside the artifacts.
+    `under` is a command that runs it, `settings` are `CELLAR_*` variables. It is ready to answer, and what it tells is
+    kept beside the artifacts.
     """
     port = free_port()
     given = {"artifacts": artifacts, "reports": reports or artifacts.parent, "log": "errors", **settings}
     with (artifacts.parent / "server.log").open("ab") as told:
         process = subprocess.Popen(
-            [sys.executable, *program, "--port", str(port), "--workers", str(WORKERS)],
+            [*under, sys.executable, *program, "--port", str(port), "--workers", str(WORKERS)],
             cwd=ROOT,
             env={**os.environ, **{f"CELLAR_{name.upper()}": str(value) for name, value in given.items()}},
             stdout=told,
