@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -15,6 +16,9 @@ Reason = Annotated[str, msgspec.Meta(max_length=1000, description="Why, for the 
 # To JSON Schema 2.0 is a whole number, to msgspec it is none.
 Version = Annotated[float, msgspec.Meta(ge=1, le=999_999_999, multiple_of=1, description="A published version.")]
 Force = Annotated[bool, msgspec.Meta(description="Promote what the gate held back; needs a reason.")]
+
+
+DETAIL = re.compile(r"failed: | \([^()]*\)|, on \d+ held-out rows")
 
 
 class Promotion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,8 +112,8 @@ def objection(metrics: Metrics | None) -> str:
 
 
 def verdict(objection: str) -> str:
-    """Return in few words what the gate said."""
-    return f"held back: {objection.removeprefix('failed: ')}" if objection else "passed"
+    """Return in few words what the gate said: of its reasons what stands in brackets is left to the report."""
+    return f"held back: {DETAIL.sub('', objection)}" if objection else "passed"
 
 
 def _is_done(registry: Registry, model: str, version: int) -> bool:

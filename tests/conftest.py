@@ -27,6 +27,7 @@ from service.registry import Registry
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+TEST_SIZE = 0.25
 ROOT = Path(__file__).resolve().parent.parent
 WINE = ROOT / "data" / "wine.csv"
 
@@ -52,46 +53,31 @@ class Trained(NamedTuple):
 
 def train(artifacts: Path, data: Path, model: str = "", **parameters: Any) -> Trained:
     """Make a candidate as 02_train does, without its tables and figures."""
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import Pipeline, make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
     from modeling.exporting import export
     from modeling.learning import estimators
-    from modeling.tables import columns, split
+    from modeling.tables import columns
     from modeling.tables import dataset as tables
 
-    given = {"target": "", "estimator": "", "features": [], "seed": 0, **parameters}
-    dataset = tables.load(data, given["target"])
-    chosen = columns.choose_features(dataset, given["features"])
+    seed = parameters.get("seed", 0)
+    dataset = tables.load(data, parameters.get("target", ""))
+    chosen = columns.choose_features(dataset, parameters.get("features", []))
     table = tables.drop_duplicates(dataset.table).dropna(subset=[dataset.target])
-    nullable = [name for name in chosen if table[name].isna().any()]
-    classify = dataset.task == "classification"
-    out = split.held_out(table, dataset.target, 0.25, given["seed"], stratify=classify)
-    X, y = columns.as_model_input(table[~out], chosen), table.loc[~out, dataset.target]
-    y = columns.as_labels(y, columns.has_whole_labels(y)) if classify else y.to_numpy(dtype=float)
+    out = _held_out(dataset, table, seed)
+    X, y = columns.as_model_input(table[~out], chosen), _target(dataset, table.loc[~out, dataset.target])
     usual = {"classification": "decision_tree", "regression": "linear_regression"}
-    family = estimators.find(given["estimator"] or usual[dataset.task], dataset.task)
-    numbers = [at for at, column in enumerate(X) if tables.is_number(X[column])]
-    categories = [at for at in range(X.shape[1]) if at not in numbers]
-    prepare = [
-        ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
-        ("categories", OneHotEncoder(handle_unknown="ignore", sparse_output=False), categories),
-    ]
-    transformer = ColumnTransformer([part for part in prepare if part[2]])
-    pipeline = Pipeline([("prepare", transformer), ("estimator", family.estimator(given["seed"]))]).fit(X, y)
-    described = columns.describe_features(dataset, X, nullable)
-    spread = 1.0 if classify else float(y.std())
+    family = estimators.find(parameters.get("estimator") or usual[dataset.task], dataset.task)
+    pipeline = _pipeline(X, family.estimator(seed)).fit(X, y)
+    described = columns.describe_features(dataset, X, [name for name in chosen if table[name].isna().any()])
+    spread = 1.0 if dataset.task == "classification" else float(y.std())
     manifest = contents.Manifest(
         format=contents.FORMAT,
         model=bundle.model_name(model or tables.slug(dataset.name)),
         task=dataset.task,
         estimator=family.name,
         features=described,
-        target=columns.describe_target(dataset, pipeline[-1].classes_.tolist() if classify else []),
+        target=columns.describe_target(dataset, getattr(pipeline[-1], "classes_", y[:0]).tolist()),
         data=contents.Data(dataset.path.name, len(dataset.table), len(X), dataset.sha256, dataset.written),
-        split=contents.Split(given["seed"], 0.25, [column for column in table if column != dataset.target]),
+        split=contents.Split(seed, TEST_SIZE, [column for column in table if column != dataset.target]),
         parameters={**parameters, "missing": "impute"},
         cross_validation={},
         **export.provenance("02_train.ipynb"),
@@ -99,6 +85,39 @@ def train(artifacts: Path, data: Path, model: str = "", **parameters: Any) -> Tr
     golden = export.golden_rows(pipeline, X, described, spread)
     place = publication.write_candidate(artifacts, manifest, golden, export.to_onnx(pipeline, X))
     return Trained(place, pipeline, X, table[out])
+
+
+def _held_out(dataset: Any, table: Any, seed: int) -> Any:
+    from modeling.tables import split
+
+    return split.held_out(table, dataset.target, TEST_SIZE, seed, stratify=dataset.task == "classification")
+
+
+def _target(dataset: Any, y: Any) -> Any:
+    from modeling.tables import columns
+
+    if dataset.task == "regression":
+        return y.to_numpy(dtype=float)
+    return columns.as_labels(y, columns.has_whole_labels(y))
+
+
+def _pipeline(X: Any, estimator: Any) -> Any:
+    """Return an unfitted pipeline: numbers imputed and standardised, categories one-hot, then the estimator."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline, make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    from modeling.tables.dataset import is_number
+
+    numbers = [at for at, column in enumerate(X) if is_number(X[column])]
+    categories = [at for at in range(X.shape[1]) if at not in numbers]
+    prepare = [
+        ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
+        ("categories", OneHotEncoder(handle_unknown="ignore", sparse_output=False), categories),
+    ]
+    transformer = ColumnTransformer([part for part in prepare if part[2]])
+    return Pipeline([("prepare", transformer), ("estimator", estimator)])
 
 
 def evaluate(trained: Trained) -> None:
@@ -110,10 +129,8 @@ def evaluate(trained: Trained) -> None:
 
     challenger = load(trained.folder)
     manifest, table = challenger.manifest, trained.held_out
-    classify = manifest.task == "classification"
     X = columns.as_model_input(table, challenger.schema.names)
-    true = table[manifest.target.name]
-    y = columns.as_labels(true, columns.has_whole_labels(true)) if classify else true.to_numpy(dtype=float)
+    y = _target(manifest, table[manifest.target.name])
     answer = challenger.predict(export.as_inputs(X, manifest.features))
     predicted = answer.values
     baseline = y[:1].repeat(len(y))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from modeling.choices import CHOICES, check_choice
+from modeling.choices import CHOICES, LEAST, SHARES, check_choice
 from service.errors import DataError
 from workshop import parameters
 from workshop.execution import NOTEBOOKS, STEPS
@@ -31,3 +31,26 @@ def test_another_word_is_refused_with_the_choices(name, value):
 def test_what_is_no_choice_is_free():
     """A parameter that takes any value takes any."""
     check_choice("seed", 7)
+
+
+@pytest.mark.parametrize("name", SHARES)
+@pytest.mark.parametrize("value", [0.0, 1.0, -0.5, 90.0, float("nan"), float("inf")])
+def test_a_share_lies_between_none_and_all(name, value):
+    """A share that is none, all, a percentage or no number is refused, and the sentence names the parameter."""
+    check_choice(name, 0.25)
+    with pytest.raises(DataError, match=rf"the parameter `{name}` must lie between 0 and 1, got "):
+        check_choice(name, value)
+
+
+@pytest.mark.parametrize(("name", "least"), LEAST.items())
+def test_a_number_has_its_least(name, least):
+    """The least number is taken, and one less is refused."""
+    check_choice(name, least)
+    with pytest.raises(DataError, match=rf"the parameter `{name}` must be at least {least}, got {least - 1}"):
+        check_choice(name, least - 1)
+
+
+def test_a_misspelt_word_is_told_the_nearest():
+    """A word that is nearly one of the choices is answered with that one."""
+    with pytest.raises(DataError, match=r"must be one of impute, drop, got 'imptue'; did you mean 'impute'\?"):
+        check_choice("missing", "imptue")

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from modeling.grading import conformal
 from service import calibration
-from service.errors import DataError
 
 
 def test_scores_of_numbers_are_distances():
@@ -154,10 +153,3 @@ def test_of_many_short_classes_the_worst_are_named():
     assert told.endswith(
         "; of class `a'b` only 10%; of class `c` only 20%; of class `d` only 30%; and 2 more classes are short."
     )
-
-
-@pytest.mark.parametrize("coverage", [0.0, 1.0, 90.0, -1.0, float("nan")])
-def test_a_coverage_that_cannot_be_is_refused(coverage):
-    """The parameter is a share, and the sentence names it."""
-    with pytest.raises(DataError, match="the parameter `coverage` must lie between 0 and 1, got"):
-        conformal.check_coverage(coverage)

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from scipy import stats
 
 from modeling import legible
-from modeling.choices import check_choice
 from modeling.tables.dataset import quoted
 from service import calibration
 from service.contents import Calibration, Label
@@ -44,11 +43,6 @@ class Coverage(msgspec.Struct, frozen=True):
     halves: int
     rows: int
     short: dict[Label, float] = {}
-
-
-def check_coverage(coverage: float) -> None:
-    """Raise DataError unless the parameter `coverage` is a share between 0 and 1."""
-    check_choice("coverage", coverage)
 
 
 def residual_scores(y: Array, predicted: Array) -> Array:
