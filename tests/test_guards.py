@@ -118,10 +118,11 @@ def test_without_rows_nothing_is_said(served):
 
 
 @pytest.mark.parametrize("limits", [Limits(-0.1, 10), Limits(float("nan"), 10), Limits(0.1, float("nan"))])
-def test_a_limit_that_is_none_is_refused(served, limits):
+def test_a_limit_that_is_none_is_refused(limits):
     """A limit that is not a number, or below nought, would let everything pass or nothing: it is named."""
     with pytest.raises(DataError, match=r"the parameter `(recall_drop|growth)` must be a number of at least 0, got"):
-        check(served, limits)
+        guards.check_limits(limits)
+    guards.check_limits(LIMITS)
 
 
 @pytest.mark.parametrize("good", [True, False])
