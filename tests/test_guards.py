@@ -117,12 +117,12 @@ def test_without_rows_nothing_is_said(served):
     assert guards.check(y[:0], pair, pair, LIMITS) == []
 
 
-@pytest.mark.parametrize("limits", [Limits(-0.1, 10), Limits(float("nan"), 10), Limits(0.1, float("nan"))])
+@pytest.mark.parametrize("limits", [(-0.1, 10), (float("nan"), 10), (0.1, float("nan")), (0.1, -1)])
 def test_a_limit_that_is_none_is_refused(limits):
     """A limit that is not a number, or below nought, would let everything pass or nothing: it is named."""
     with pytest.raises(DataError, match=r"the parameter `(recall_drop|growth)` must be a number of at least 0, got"):
-        guards.check_limits(limits)
-    guards.check_limits(LIMITS)
+        guards.limited(*limits)
+    assert guards.limited(*LIMITS) == LIMITS
 
 
 @pytest.mark.parametrize("good", [True, False])

@@ -43,11 +43,13 @@ class Contestant(NamedTuple):
     X: pd.DataFrame
 
 
-def check_limits(limits: Limits) -> None:
-    """Raise DataError if a limit is no number from 0 on."""
+def limited(recall_drop: float, growth: float) -> Limits:
+    """Return the limits, or raise DataError if one is no number from 0 on."""
+    limits = Limits(recall_drop, growth)
     for name, limit in limits._asdict().items():
         if not limit >= 0:
             raise DataError(f"the parameter `{name}` must be a number of at least 0, got {limit}")
+    return limits
 
 
 def check(y: Array, challenger: Contestant, champion: Contestant, limits: Limits) -> list[Check]:
