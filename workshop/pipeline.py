@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from modeling.choices import check_choice
+from modeling.choices import check_choices
 from service import bundle, config
 from service.errors import BundleError, DataError, meant
 from service.registry import Registry
@@ -51,8 +51,7 @@ def check(job: Job) -> None:
         raise DataError("the parameter `data` is the table that the pipeline runs for: name it with --data")
     parameters.check_known(job.notebooks, job.given)
     for notebook in job.notebooks:
-        for name, value in parameters.choose(notebook, job.given).items():
-            check_choice(name, value)
+        check_choices(**parameters.choose(notebook, job.given))
     try:
         bundle.model_name(job.given.get("model") or "unnamed")  # it also names a folder below `reports/`
     except BundleError as error:

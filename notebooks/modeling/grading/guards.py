@@ -13,7 +13,6 @@ import pandas as pd
 
 from modeling.grading.served import as_estimator
 from service.contents import Verdict
-from service.errors import DataError
 
 Array = npt.NDArray[Any]
 Check = tuple[bool, str]
@@ -41,15 +40,6 @@ class Contestant(NamedTuple):
 
     model: Any
     X: pd.DataFrame
-
-
-def limited(recall_drop: float, growth: float) -> Limits:
-    """Return the limits, or raise DataError if one is no number from 0 on."""
-    limits = Limits(recall_drop, growth)
-    for name, limit in limits._asdict().items():
-        if not limit >= 0:
-            raise DataError(f"the parameter `{name}` must be a number of at least 0, got {limit}")
-    return limits
 
 
 def check(y: Array, challenger: Contestant, champion: Contestant, limits: Limits) -> list[Check]:
