@@ -167,3 +167,8 @@ class Metrics(msgspec.Struct, frozen=True):
     verdict: Verdict
     evaluated: str
     calibration: Calibration | None = None
+
+    @property
+    def headline_metric(self) -> Metric:
+        """The headline metric, one without a value where it was not measured."""
+        return self.held_out.get(self.headline, Metric(None))

@@ -105,8 +105,7 @@ def objection(metrics: Metrics | None) -> str:
     """Return what the gate says against a version of such metrics, "" if it lets it pass."""
     if metrics is None or not metrics.verdict.reasons:
         return "it has no verdict"
-    headline = metrics.held_out.get(metrics.headline)
-    if metrics.rows < 1 or headline is None or headline.value is None:
+    if metrics.rows < 1 or metrics.headline_metric.value is None:
         return f"its verdict rests on {metrics.rows} rows and no {metrics.headline}"
     return "" if metrics.verdict.promote else metrics.verdict.objection
 

@@ -189,7 +189,7 @@ def test_a_number_written_otherwise_is_still_one(wine, send):
         ("no.csv", "out.csv", r"no\.csv cannot be read \(No such file or directory\): give another path"),
         (".", "out.csv", r"cannot be read \(Is a directory\)"),
         ("rows.csv", "no/out.csv", r"no/out\.csv cannot be written \(No such file or directory\): give another path"),
-        ("rows.csv", "taken", r"taken cannot be written \(Is a directory\)"),
+        ("rows.csv", "taken", r"taken is a folder: name a file for the predictions"),
     ],
 )
 def test_a_path_that_cannot_be_used_is_told(wine, tmp_path, source, output, told):

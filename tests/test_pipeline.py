@@ -422,7 +422,7 @@ class TestOtherWays:
         ({"seed": "now"}, r"`seed` .* must be of type int"),
         ({"search": "gird"}, r"must be one of grid, random, none, got 'gird'; did you mean 'grid'\?"),
         ({"coverage": 1.0}, r"the parameter `coverage` must lie between 0 and 1, got 1"),
-        ({"folds": 1}, r"the parameter `folds` must be at least 2, got 1"),
+        ({"folds": 1}, r"the parameter `folds` must be a number of at least 2, got 1"),
         ({"model": "../../etc"}, r"the parameter `model`: '\.\./\.\./etc' cannot name a model"),
         ({"model": "Wine"}, r"the parameter `model`: 'Wine' cannot name a model"),
     ],

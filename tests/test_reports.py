@@ -5,11 +5,12 @@ import re
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from conftest import changed
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from service import bundle
 from service.registry import Registry
-from workshop import reports
+from workshop import listing, reports
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 HOSTILE = (
@@ -161,15 +162,18 @@ def test_index_shows_damage(artifacts, tmp_path):
     assert "model.onnx is damaged" in text
 
 
-def test_index_survives_a_metric_without_a_value(artifacts, reseal, tmp_path):
-    """A metric that could not be computed is told as unknown, and the list of versions is still made."""
-    path = artifacts / "wine" / "1" / bundle.METRICS
-    text = re.sub(
-        r'("accuracy": \{\s*"value": )[\d.]+(,\s*"low": )[\d.]+(,\s*"high": )[\d.]+',
-        r"\1null\2null\3null",
-        path.read_text(),
-    )
-    assert "null" in text
-    path.write_text(text)
-    reseal(path.parent)
-    assert "accuracy unknown" in reports.write_index(tmp_path, Registry(artifacts)).read_text()
+@pytest.mark.parametrize(
+    ("measured", "told"),
+    [
+        ({}, "accuracy unknown"),
+        ({"accuracy": {"value": None, "low": None, "high": None}}, "accuracy unknown"),
+        ({"accuracy": {"value": 0.75}}, "accuracy 0.750</td>"),
+        ({"accuracy": {"value": 0.75, "low": 0.5, "high": 1.0}}, "accuracy 0.750 (0.500 to 1.000)"),
+    ],
+)
+def test_lists_survive_what_could_not_be_computed(artifacts, tmp_path, measured, told):
+    """A metric, or its interval, that is not known is left out, and both lists of versions are still made."""
+    changed(artifacts / "wine" / "1", metrics={"held_out": measured})
+    registry = Registry(artifacts)
+    assert told in reports.write_index(tmp_path, registry).read_text()
+    assert told.partition("</td>")[0].partition(" (")[0] in listing.table(registry)

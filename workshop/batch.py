@@ -57,6 +57,8 @@ def predict_file(model: Model, rows: Path, output: Path) -> tuple[int, list[Prob
     """
     count, warned = 0, list[Problem]()
     try:
+        if output.is_dir():
+            raise DataError(f"{output} is a folder: name a file for the predictions")
         if output.exists() and output.samefile(rows):
             raise DataError(f"{output} is the input: name another file for the predictions")
         with (

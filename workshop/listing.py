@@ -37,8 +37,8 @@ def verdict(registry: Registry, name: str, version: int) -> str:
     if not metrics:
         return f"{name} version {version} is a candidate: evaluate it next"
     if registry.champion(name) == version:
-        return f"{name} version {version} is the champion: {_headline(metrics)}"
-    told = f"{name} version {version} is published and not the champion: {_headline(metrics)}"
+        return f"{name} version {version} is the champion: {headline(metrics)}"
+    told = f"{name} version {version} is published and not the champion: {headline(metrics)}"
     return f"{told} ({metrics.verdict.objection})"
 
 
@@ -57,9 +57,13 @@ def _facts(registry: Registry, name: str, version: int) -> tuple[str, str, str, 
     estimator, trained = found.manifest.estimator, found.manifest.created[:16]
     if found.metrics is None:
         return estimator, "a candidate", trained, ""
-    return estimator, _headline(found.metrics), trained, promotion.verdict(promotion.objection(found.metrics))
+    return estimator, headline(found.metrics), trained, promotion.verdict(promotion.objection(found.metrics))
 
 
-def _headline(metrics: contents.Metrics) -> str:
-    value = metrics.held_out[metrics.headline].value
-    return f"{metrics.headline} {'unknown' if value is None else f'{value:.3f}'}"
+def headline(metrics: contents.Metrics, between: bool = False) -> str:
+    """Return the headline metric and its value, and if asked also `between` what it lies, as far as that is known."""
+    found = metrics.headline_metric
+    if found.value is None:
+        return f"{metrics.headline} unknown"
+    known = between and found.low is not None and found.high is not None
+    return f"{metrics.headline} {found.value:.3f}{f' ({found.low:.3f} to {found.high:.3f})' if known else ''}"

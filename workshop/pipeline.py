@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from modeling.choices import check_choice
+from modeling.choices import check_choices
 from modeling.tables.dataset import read_card
 from service import bundle, config
 from service.errors import BundleError, DataError, meant
@@ -53,8 +53,7 @@ def check(job: Job) -> None:
     parameters.check_known(job.notebooks, job.given)
     for notebook in job.notebooks:
         given = parameters.choose(notebook, job.given)
-        for name, value in given.items():
-            check_choice(name, value)
+        check_choices(**given)
         if "estimator" in given:
             _check_estimator(job, given)
     try:

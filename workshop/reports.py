@@ -14,6 +14,7 @@ from service import bundle
 from service.errors import BundleError
 from service.files import replace_file
 from service.registry import Registry
+from workshop.listing import headline
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 STYLE = re.compile(r"<style\b.*?</style>", re.DOTALL)
@@ -55,7 +56,8 @@ def _row(folder: Path, registry: Registry, name: str, version: int) -> dict[str,
         found = bundle.read(registry.place(name, version))
     except BundleError as error:
         return {**row, "error": str(error)}
-    return {**row, "manifest": found.manifest, "metrics": found.metrics}
+    metric = headline(found.metrics, between=True) if found.metrics else ""
+    return {**row, "manifest": found.manifest, "metrics": found.metrics, "metric": metric}
 
 
 @cache

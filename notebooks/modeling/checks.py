@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pandas as pd
 
-from modeling.choices import check_choice
+from modeling.choices import check_choices
 from modeling.tables.dataset import Dataset
 from modeling.tables.kinds import is_number
 from modeling.tables.target import check_target, otherwise, told
@@ -50,7 +50,7 @@ def check_split(dataset: Dataset, y: pd.Series, held_out: pd.Series, folds: int)
     `y` is the target of all rows. Raise DataError unless there are rows to test on and, of each class, two to train on.
     """
     where, training = dataset.path.name, y[~held_out]
-    check_choice("folds", folds)
+    check_choices(folds=folds)
     if not held_out.any():
         raise DataError(f"{where}: no row is held out of {len(y)}: add rows or raise `test_size`")
     if len(training) < 2 * folds:

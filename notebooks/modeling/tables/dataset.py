@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 import pandas as pd
 
-from modeling.choices import check_choice
+from modeling.choices import check_choices
 from modeling.tables.form import Form, find_form
 from modeling.tables.kinds import Column, Kind, read_column
 from modeling.tables.kinds import is_number as is_number  # the notebooks know it from here
@@ -100,7 +100,7 @@ def load(data: str | Path, target: str = "", task: Task | Literal[""] = "") -> D
     `data` is a path (one that is relative is looked for here and then beside the notebooks); an empty `target`
     means the card's, an empty `task` the card's or what the target's values are.
     """
-    check_choice("task", task)
+    check_choices(task=task)
     return learnable(describe(data, target), task)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from modeling.choices import check_choice
+from modeling.choices import check_choices
 from modeling.tables.dataset import Dataset
 from modeling.tables.kinds import is_date, is_number
 from modeling.tables.written_dates import as_iso, looks_like_date
@@ -47,7 +47,7 @@ def held_out(table: pd.DataFrame, target: str, test_size: float, seed: int, stra
     """
     if not 0 <= seed < 2**32:
         raise DataError(f"the parameter `seed` must lie between 0 and {2**32 - 1}, got {seed}")
-    check_choice("test_size", test_size)
+    check_choices(test_size=test_size)
     columns = [name for name in table.columns if name != target]
     hashes = pd.Series(row_hashes(table, columns, seed), index=table.index)
     out = hashes < int(test_size * 2**64)
