@@ -208,7 +208,7 @@ def predict(c: Any, input: str = "", output: str = "", model: str = "wine", vers
         if not path:
             raise DataError(f"{name} is missing: name a file, such as {name} {cure}")
     live = Live(_registry())
-    live.load()
+    live.look()
     answering = live.get(model, version or None)
     count, warned = predict_file(answering, Path(input), Path(output))
     print(f"{count} predictions of {model} version {answering.version} written to {output}")

@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from service import bundle
 from service.app import create_app
 from service.errors import BundleError, NoModelError, NotFoundError
 from service.live import KEPT, Live
+from service.loading import untried
 from service.registry import Registry
+from service.trial import Tried
 from tests.conftest import serving
 
 
@@ -133,7 +135,7 @@ def test_published_version_that_was_never_promoted_does_not_answer(registry: Reg
     for name in ("champion", "history.jsonl"):
         (registry.home("wine") / name).unlink()
     live = Live(registry)
-    live.load()
+    live.look()
     with pytest.raises(NoModelError, match="none of its versions was promoted"):
         live.get("wine")
     assert live.get("wine", 2).version == 2
@@ -142,7 +144,7 @@ def test_published_version_that_was_never_promoted_does_not_answer(registry: Reg
 def test_unknown_model_is_answered_with_those_there_are(registry: Registry):
     """A model's name that does not exist is not found, and the message lists the names that do."""
     live = Live(registry)
-    live.load()
+    live.look()
     with pytest.raises(NotFoundError, match=r"no model is called 'beer' \(models: wine\)"):
         live.get("beer")
 
@@ -153,7 +155,7 @@ def test_every_version_can_be_asked_for(registry: Registry):
     for number in numbers:
         shutil.copytree(registry.place("wine", 1), registry.place("wine", number))
     live = Live(registry)
-    live.load()
+    live.look()
     for _ in range(2):
         assert [live.get("wine", number).version for number in numbers] == list(numbers)
     assert live.get("wine", numbers[-1]) is live.get("wine", numbers[-1])
@@ -168,7 +170,7 @@ def published(registry: Registry, number: int) -> int:
 def test_a_promotion_is_noticed(registry: Registry):
     """The next look swaps the version; whoever holds the old one keeps it, and the new one was not there before."""
     live = Live(registry)
-    live.load()
+    live.look()
     before, all_before = live.get("wine"), live.champions
     registry.promote("wine", published(registry, 3), "third")
     assert live.get("wine") is before
@@ -183,7 +185,7 @@ def test_a_promotion_is_noticed(registry: Registry):
 def test_the_old_version_is_dropped(registry: Registry):
     """Once nobody holds it any more, nothing does."""
     live = Live(registry)
-    live.load()
+    live.look()
     gone = weakref.ref(live.get("wine"))
     registry.promote("wine", 1, "back")
     live.look()
@@ -207,7 +209,7 @@ def test_a_bad_promotion_leaves_what_is_served(
 ):
     """It is refused with one line in the log, tried again ever more rarely, and served once it is mended."""
     live = Live(registry)
-    live.load()
+    live.look()
     damage(registry, published(registry, 3))
     registry.promote("wine", 3, "third")
     now = [0.0]
@@ -234,14 +236,17 @@ def test_a_version_that_fails_its_trial_is_never_loaded(registry: Registry, monk
     """What another process could not load is not loaded here; what it could is not tried there a second time."""
     tried: list[Path] = []
 
-    def trial(folders: Sequence[Path]) -> dict[Path, str]:
+    def trial(folders: Sequence[Path], *, patience: float) -> dict[Path, Tried]:
         tried.extend(folders)
-        return {folder: "it crashes" if folder.name == "3" else "" for folder in folders}
+        return {folder: Tried("it crashes") if folder.name == "3" else found for folder, found in sound(folders)}
+
+    def sound(folders: Sequence[Path]) -> Iterable[tuple[Path, Tried]]:
+        return untried(folders, patience=1).items()
 
     live = Live(registry, trial)
-    live.load()
+    live.look()
     registry.promote("wine", published(registry, 3), "third")
-    monkeypatch.setattr("service.live.load", lambda folder: pytest.fail(f"{folder} was loaded"))
+    monkeypatch.setattr("service.loading.Model", lambda source: pytest.fail(f"{source.folder} was loaded"))
     live.look()
     assert live.refused == {"wine": "version 3 was refused: it crashes; version 2 is served instead"}
     with pytest.raises(BundleError, match="it crashes"):
@@ -257,7 +262,7 @@ def test_a_version_that_fails_its_trial_is_never_loaded(registry: Registry, monk
 def test_a_lost_pointer_leaves_what_is_served(registry: Registry):
     """Where the champion file, or the whole model, is gone, the version that was loaded answers on."""
     live = Live(registry)
-    live.load()
+    live.look()
     (registry.home("wine") / "champion").unlink()
     live.look()
     assert live.get("wine").version == 2
@@ -287,7 +292,7 @@ def test_a_pipe_in_place_of_the_sums_is_refused_and_not_waited_for(registry: Reg
     sums.unlink()
     os.mkfifo(sums)
     live = Live(registry)
-    starting = threading.Thread(target=live.load, daemon=True)
+    starting = threading.Thread(target=live.look, daemon=True)
     starting.start()
     starting.join(30)
     assert not starting.is_alive()
@@ -303,19 +308,19 @@ def test_a_model_whose_folder_cannot_be_read_leaves_the_others(registry: Registr
     spoilt.unlink()
     spoilt.mkdir()
     live = Live(registry)
-    live.load()
+    live.look()
     assert live.get("wine").version == 2
-    assert live.refused["houses"].startswith(f"houses/{name} cannot be read")
+    assert ("houses" in live.champions) == (name == "history.jsonl")
+    assert live.refused.get("houses", "").startswith("houses/champion cannot be read") == (name == "champion")
     registry.promote("wine", 1, "back")
     live.look()
     assert live.get("wine").version == 1
-    assert ("houses" in live.champions) == (name != "champion")
 
 
 def test_a_refusal_is_told_no_more_once_another_is_champion(registry: Registry):
     """Who goes back from a refused version to the one that is served is told of no refusal any more."""
     live = Live(registry)
-    live.load()
+    live.look()
     shutil.copytree(registry.place("wine", 1), registry.place("wine", 3))
     registry.promote("wine", 3, "third")
     damage(registry, 3)

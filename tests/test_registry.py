@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service import bundle
-from service.errors import NotFoundError, PromotionError
+from service.errors import BundleError, NotFoundError, PromotionError
 from service.live import Live
 from service.registry import Registry
 
@@ -110,7 +110,7 @@ def test_candidate_is_never_to_be_served(registry: Registry):
     """A champion file that names a candidate is refused with the reason, and the champion before is served."""
     (registry.home("wine") / "champion").write_text("11\n")
     live = Live(registry)
-    live.load()
+    live.look()
     assert live.champions["wine"].version == 1
     assert "version 11 was refused" in live.refused["wine"] and "version 1 is served instead" in live.refused["wine"]
 
@@ -148,7 +148,7 @@ def test_a_history_that_cannot_be_written_refuses_the_next_promotion(registry: R
     path = registry.home("wine") / "history.jsonl"
     path.rename(path.with_suffix(".kept"))
     path.mkdir()
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(BundleError, match="cannot be read"):
         registry.promote("wine", 2, "no history")
     assert registry.champion("wine") == 1
 

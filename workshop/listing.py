@@ -12,19 +12,28 @@ WIDTH = 100
 
 def table(registry: Registry) -> str:
     """Return every published version as aligned text, the champion marked, with the reason of its promotion."""
-    rows = [("model", "version", "estimator", "metric", "trained", "champion since, why")]
+    rows: list[tuple[str, ...]] = [("model", "version", "estimator", "metric", "trained", "champion since, why")]
     for name in registry.names():
-        promoted = {event.version: event for event in registry.history(name)}
-        for version in reversed(bundle.versions(registry.home(name))):
-            event = promoted.get(version) if registry.champion(name) == version else None
-            why = f"{event.at[:16]}, {_one_line(event.reason)}" if event else ""
-            rows.append((name, str(version), *_facts(registry, name, version), why))
+        try:
+            rows += _rows(registry, name)
+        except BundleError as error:  # the other models are listed all the same
+            rows.append((name, "", "", "", "", _one_line(str(error))))
     if len(rows) == 1:
         return "Nothing is published yet: run the pipeline."
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
+
+
+def _rows(registry: Registry, name: str) -> list[tuple[str, ...]]:
+    champion, promoted = registry.champion(name), {event.version: event for event in registry.history(name)}
+    rows: list[tuple[str, ...]] = []
+    for version in reversed(bundle.versions(registry.home(name))):
+        event = promoted.get(version) if champion == version else None
+        why = f"{event.at[:16]}, {_one_line(event.reason)}" if event else ""
+        rows.append((name, str(version), *_facts(registry, name, version), why))
+    return rows
 
 
 def verdict(registry: Registry, name: str, version: int) -> str:
