@@ -318,6 +318,44 @@ def changed(folder: Path, **changes: dict[str, Any]) -> None:
     seal(folder)
 
 
+PATCH = """
+import os, signal, time
+import onnxruntime
+load = onnxruntime.InferenceSession
+def session(model, *given, **named):
+    if os.environ["SPOILT"] in model.decode("latin-1"):
+        {deed}
+    return load(model, *given, **named)
+onnxruntime.InferenceSession = session
+"""
+"""What a Python begins with that does something bad when it loads a model that holds a word."""
+
+
+@pytest.fixture
+def spoil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """The function that has the processes of the trial do something bad at a model that holds a word."""
+
+    def spoil(word: str, deed: str) -> None:
+        place = tmp_path / "spoilt"
+        place.mkdir()
+        (place / "sitecustomize.py").write_text(PATCH.format(deed=deed))
+        monkeypatch.setenv("PYTHONPATH", str(place))
+        monkeypatch.setenv("SPOILT", word)
+
+    return spoil
+
+
+def mark(folder: Path, word: str) -> None:
+    """Have a bundle's model hold a word that changes nothing, and seal it again."""
+    import onnx
+
+    path = folder / bundle.MODEL
+    graph = onnx.load(path)
+    graph.doc_string = word
+    path.write_bytes(graph.SerializeToString())
+    seal(folder)
+
+
 class Server(NamedTuple):
     """A running `python -m service`."""
 

@@ -14,31 +14,6 @@ from service.trial import Tried, trial
 
 MEMORY = 1 << 30
 
-PATCH = """
-import os, signal, time
-import onnxruntime
-load = onnxruntime.InferenceSession
-def session(model, *given, **named):
-    if os.environ["SPOILT"] in model.decode("latin-1"):
-        {deed}
-    return load(model, *given, **named)
-onnxruntime.InferenceSession = session
-"""
-
-
-@pytest.fixture
-def spoil(tmp_path, monkeypatch):
-    """The function that has the processes of the trial do something bad at a model that holds a word."""
-
-    def spoil(word: str, deed: str) -> None:
-        place = tmp_path / "spoilt"
-        place.mkdir()
-        (place / "sitecustomize.py").write_text(PATCH.format(deed=deed))
-        monkeypatch.setenv("PYTHONPATH", str(place))
-        monkeypatch.setenv("SPOILT", word)
-
-    return spoil
-
 
 def test_sound_and_damaged_bundles(artifacts: Path, houses_artifacts: Path):
     """Each bundle is told of: a sound one by nothing, a damaged one by what is wrong, and so are those after it."""
