@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from service.errors import BundleError, LoadingError, NoModelError, NotFoundError
 from service.loading import Loader, Trial, Version, untried
@@ -76,13 +77,13 @@ class Live:
     def look(self) -> None:
         """Serve each model's champion; where that is refused, what was served, or the latest earlier one that is sound.
 
-        What is new is tried before what was refused, so that a version that hangs keeps few others waiting.
+        What is new is tried before what an earlier look refused, so that a version that hangs keeps few others waiting.
         """
         with self._looking:
-            until = time.monotonic() + LOOK
-            orders = self._orders()
+            began = time.monotonic()
+            until, orders = began + LOOK, self._orders()
             self._try_at_once([(name, order[0]) for name, order in orders.items() if order], until)
-            for is_its_turn in (self._loader.is_new, self._loader.is_due):
+            for is_its_turn in (self._loader.is_new, partial(self._loader.is_due, by=began)):
                 for name, order in orders.items():
                     self._settle(name, order, is_its_turn, until)
 

@@ -67,11 +67,11 @@ class Loader:
         key = self._key(version)
         return key not in self._sound and key not in self._refusals
 
-    def is_due(self, version: Version) -> bool:
-        """Whether a version was refused long enough ago to be tried again."""
-        key = self._key(version)
+    def is_due(self, version: Version, by: float | None = None) -> bool:
+        """Whether a version was refused long enough ago to be tried again, now or by a time of the monotonic clock."""
+        key, now = self._key(version), time.monotonic() if by is None else by
         refusal = self._refusals.get(key)
-        return key not in self._sound and refusal is not None and time.monotonic() >= refusal.until
+        return key not in self._sound and refusal is not None and now >= refusal.until
 
     def attempt(self, versions: Sequence[Version]) -> None:
         """Try versions, as far as they are new or due, up to one that crashes or hangs; nothing new is given long."""

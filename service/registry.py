@@ -154,10 +154,10 @@ class Registry:
 
     def candidates_to_serve(self, model: str) -> list[int]:
         """Return the versions to try, best first: the champion, then earlier champions, the latest first."""
+        there = set(bundle.versions(self.home(model)))
         order = [self.champion(model)]
         with suppress(BundleError):  # without its history there is the champion at least
             order += [event.version for event in reversed(self.history(model))]
-        there = set(bundle.versions(self.home(model)))
         return [n for n in dict.fromkeys(order) if n in there and n is not None]
 
 

@@ -319,28 +319,31 @@ def changed(folder: Path, **changes: dict[str, Any]) -> None:
 
 
 PATCH = """
-import os, signal, time
-import onnxruntime
-load = onnxruntime.InferenceSession
-def session(model, *given, **named):
-    if os.environ["SPOILT"] in model.decode("latin-1"):
-        {deed}
-    return load(model, *given, **named)
-onnxruntime.InferenceSession = session
+import os, pathlib, signal, sys, time
+if "service.trial" in sys.orig_argv:
+    (pathlib.Path(__file__).parent / str(os.getpid())).touch()
+    import onnxruntime
+    load = onnxruntime.InferenceSession
+    def session(model, *given, **named):
+        if os.environ["SPOILT"] in model.decode("latin-1"):
+            {deed}
+        return load(model, *given, **named)
+    onnxruntime.InferenceSession = session
 """
-"""What a Python begins with that does something bad when it loads a model that holds a word."""
+"""What a trial begins with that leaves its number and does something bad when it loads a model that holds a word."""
 
 
 @pytest.fixture
-def spoil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """The function that has the processes of the trial do something bad at a model that holds a word."""
+def spoil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """The function that has trials do something bad at a model that holds a word, and tells where they sign."""
 
-    def spoil(word: str, deed: str) -> None:
+    def spoil(word: str, deed: str) -> Path:
         place = tmp_path / "spoilt"
-        place.mkdir()
+        place.mkdir(exist_ok=True)
         (place / "sitecustomize.py").write_text(PATCH.format(deed=deed))
         monkeypatch.setenv("PYTHONPATH", str(place))
         monkeypatch.setenv("SPOILT", word)
+        return place
 
     return spoil
 

@@ -8,21 +8,25 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 from flask.testing import FlaskClient
 
 from service import bundle
 from service.app import create_app
-from service.errors import BundleError, NoModelError, NotFoundError
+from service.errors import BundleError, LoadingError, NoModelError, NotFoundError
 from service.live import KEPT, Live
 from service.loading import untried
+from service.model import Model
 from service.registry import Registry
-from service.trial import Tried
-from tests.conftest import serving
+from service.trial import Tried, trial
+from tests.conftest import changed, mark, serving
 
 
 @pytest.fixture
@@ -259,6 +263,149 @@ def test_a_version_that_fails_its_trial_is_never_loaded(registry: Registry, monk
     assert [folder.name for folder in tried] == ["2", "3", "1"]
 
 
+def test_an_older_version_that_becomes_whole_later_is_served(registry: Registry, monkeypatch: pytest.MonkeyPatch):
+    """Where every version was damaged at the start, the first that is whole again answers, and then the champion."""
+    damage(registry, 1)
+    damage(registry, 2)
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    live = Live(registry)
+    live.look()
+    with pytest.raises(NoModelError, match=r"version 2 was refused.*version 1 was refused"):
+        live.get("wine")
+    damage(registry, 1)
+    now[0] = 10.0
+    live.look()
+    assert live.get("wine").version == 1
+    assert live.refused["wine"].endswith("; version 1 is served instead")
+    damage(registry, 2)
+    now[0] = 20.0
+    live.look()
+    assert (live.get("wine").version, live.refused) == (2, {})
+
+
+def test_a_look_that_takes_long_leaves_the_rest_to_the_next(registry: Registry, monkeypatch: pytest.MonkeyPatch):
+    """What there was no time to try is told of as such, and served by a later look."""
+    live = Live(registry)
+    monkeypatch.setattr("service.live.LOOK", 0)
+    live.look()
+    with pytest.raises(NoModelError, match="wine version 2 is to be tried first"):
+        live.check_ready()
+    monkeypatch.undo()
+    live.look()
+    assert (live.get("wine").version, live.refused) == (2, {})
+
+
+@pytest.mark.slow
+def test_models_whose_champions_hang_are_served_by_the_version_before(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[str, str], Path]
+):
+    """Each costs the start its brief time and no more; with its full time later, it is served."""
+    for name in ("ale", "beer"):
+        shutil.copytree(registry.home("wine"), registry.home(name))
+        for number in (1, 2):
+            changed(registry.place(name, number), manifest={"model": name})
+        mark(registry.place(name, 2), "hanging")
+    spoil("hanging", "time.sleep(6)")
+    monkeypatch.setattr("service.loading.BRIEF", 3.0)
+    live = Live(registry, partial(trial, memory=1 << 30))
+    live.look()
+    assert {name: model.version for name, model in live.champions.items()} == {"ale": 1, "beer": 1, "wine": 2}
+    told = "version 2 was refused: it was not loaded within 3 s; version 1 is served instead"
+    assert live.refused == {"ale": told, "beer": told}
+    give_up = time.monotonic() + 90
+    while live.refused and time.monotonic() < give_up:
+        live.look()
+    assert {model.version for model in live.champions.values()} == {2}
+
+
+def test_a_version_by_number_is_tried_in_one_thread(registry: Registry):
+    """Who asks before it was tried is told to ask again, at once; then the trial is over, and it answers."""
+    begun, go_on, tried = threading.Event(), threading.Event(), list[str]()
+
+    def slow(folders: Sequence[Path], *, patience: float) -> dict[Path, Tried]:
+        tried.extend(folder.name for folder in folders)
+        if folders[0].name != "2":
+            begun.set()
+            assert go_on.wait(30)
+        return untried(folders, patience=patience)
+
+    for number in (3, 4):
+        published(registry, number)
+    live = Live(registry, slow)
+    live.look()
+    live.watch(0.01)
+    for number in (1, 3, 4, 1, 3, 4):
+        with pytest.raises(LoadingError, match=f"wine version {number} is to be tried first"):
+            live.get("wine", number)
+    assert begun.wait(30)
+    assert tried == ["2", "1"]
+    assert live.get("wine").version == 2
+    go_on.set()
+    for number in (1, 3, 4):
+        assert _once_tried(lambda number=number: live.get("wine", number)).version == number
+    assert tried == ["2", "1", "3", "4"]
+
+
+def _once_tried(get: Callable[[], Model]) -> Model:
+    """Return what comes when no longer told to ask again."""
+    give_up = time.monotonic() + 30
+    while time.monotonic() < give_up:
+        with suppress(LoadingError):
+            return get()
+        time.sleep(0.005)
+    raise TimeoutError("it was never tried")
+
+
+@pytest.mark.slow
+def test_versions_that_hang_keep_nobody_waiting(
+    registry: Registry, tmp_path: Path, spoil: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+):
+    """While versions asked for by number hang, everything else is answered and one process a worker tries them."""
+    for number in range(3, 9):
+        mark(registry.place("wine", published(registry, number)), "hanging")
+    spoil("hanging", "time.sleep(600)")
+    most = 0
+    with serving(registry.folder, tmp_path, poll=0.1, deadline=4) as server:
+        address = f"http://{server.host}:{server.port}"
+        for number in [*range(3, 9)] * 5:
+            reply = requests.post(
+                f"{address}/models/wine/versions/{number}/predict", json={"instances": []}, timeout=60
+            )
+            assert reply.status_code == 503
+            if "is to be tried first" in reply.json()["detail"]:
+                assert reply.headers["Retry-After"] == "1"
+            else:
+                assert reply.json()["detail"] == "it was not loaded within 5 s"
+            assert requests.get(f"{address}/models", timeout=60).status_code == 200
+            workers = psutil.Process(server.process.pid).children()
+            most = max(most, *(len(worker.children()) for worker in workers))
+        assert most == 1
+
+
+@pytest.mark.slow
+def test_a_promotion_is_tried_once_a_worker(registry: Registry, tmp_path: Path, spoil: Callable[[str, str], Path]):
+    """A model of several megabytes is tried by each of two workers once, while it is asked for by number, too."""
+    mark(registry.place("wine", published(registry, 3)), "large" * 1_000_000)
+    signed = spoil("never", "pass")
+    with serving(registry.folder, tmp_path, poll=0.1) as server:
+        address = f"http://{server.host}:{server.port}"
+        while len(_signatures(signed)) < 2:
+            time.sleep(0.01)
+        registry.promote("wine", 3, "large")
+        give_up, same = time.monotonic() + 60, 0
+        while same < 20 and time.monotonic() < give_up:
+            requests.post(f"{address}/models/wine/versions/3/predict", json={"instances": []}, timeout=60)
+            version = requests.get(address, timeout=60).json()["models"]["wine"]
+            same = same + 1 if version == 3 else 0
+        assert same == 20
+    assert len(_signatures(signed)) == 4
+
+
+def _signatures(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.isdecimal()]
+
+
 def test_a_lost_pointer_leaves_what_is_served(registry: Registry):
     """Where the champion file, or the whole model, is gone, the version that was loaded answers on."""
     live = Live(registry)
@@ -315,6 +462,26 @@ def test_a_model_whose_folder_cannot_be_read_leaves_the_others(registry: Registr
     registry.promote("wine", 1, "back")
     live.look()
     assert live.get("wine").version == 1
+
+
+def test_a_file_in_place_of_a_model_leaves_the_others(
+    registry: Registry, start: Callable[[], FlaskClient], caplog: pytest.LogCaptureFixture
+):
+    """It is told of at /models and once in the log, is answered calmly, and is forgotten when it is gone."""
+    odd = registry.folder / "odd"
+    odd.write_text("no folder")
+    client = start()
+    live = client.application.extensions["live"]
+    live.look()
+    told = "odd cannot be read (Not a directory): mend that and try again"
+    assert client.get("/models").json["refused"] == client.get("/health/ready").json["refused"] == {"odd": told}
+    assert [record.message for record in caplog.records if "odd" in record.message] == [told]
+    assert ask(client).json["version"] == 2
+    for reply in (ask(client, "/models/odd/predict"), client.get("/models/odd/versions")):
+        assert (reply.status_code, reply.json["detail"]) == (503, told)
+    odd.unlink()
+    live.look()
+    assert live.refused == {}
 
 
 def test_a_refusal_is_told_no_more_once_another_is_champion(registry: Registry):
