@@ -27,10 +27,11 @@ def table(registry: Registry) -> str:
 
 
 def _rows(registry: Registry, name: str) -> list[tuple[str, ...]]:
-    champion, promoted = registry.champion(name), {event.version: event for event in registry.history(name)}
     rows: list[tuple[str, ...]] = []
-    for version in reversed(bundle.versions(registry.home(name))):
-        event = promoted.get(version) if champion == version else None
+    versions = reversed(bundle.versions(registry.home(name)))
+    promoted = {event.version: event for event in registry.history(name)}
+    for version in versions:
+        event = promoted.get(version) if registry.champion(name) == version else None
         why = f"{event.at[:16]}, {_one_line(event.reason)}" if event else ""
         rows.append((name, str(version), *_facts(registry, name, version), why))
     return rows

@@ -24,7 +24,7 @@ def prune(registry: Registry, reports: Path, keep: int) -> Iterator[str]:
     A version is first renamed out of sight and then deleted: a crash leaves it whole or gone, and the rest of it to
     the next time.
     """
-    for name in homes(registry):
+    for name in (name for name in homes(registry) if not registry.fault(name)):
         _hide(registry, name, keep)
         for path in leftovers(registry, name):
             hidden = REMOVED.fullmatch(path.name)
