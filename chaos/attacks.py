@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,13 +21,23 @@ from onnx import TensorProto, helper
 
 from bench.serve.trained import train
 from chaos import steps
+from chaos.damage import asking, wait_until_refused
 from chaos.experiment import Experiment, Outcome
+from chaos.house import Served, serving, wait_until_serving
 from service import bundle
+from service.errors import DataError
 from service.files import sha256
+from service.registry import CHAMPION
 
 TOKEN = b"no-business-of-a-model"
 FILES = (*bundle.CANDIDATE_FILES, bundle.METRICS, bundle.SUMS)
-STARTS = re.compile(r"^\d+ +(?:execve\(|v?fork\(|clone3?\((?!.*CLONE_THREAD))", re.M)
+CALLS = "%process,open,openat,openat2,read,pread64"
+OPENED = re.compile(r"^\d+ +(?:<\.\.\. )?open.* = \d+<(/[^>]*)>$", re.M)
+FORKS = re.compile(r"^\d+ +(?:v?fork\(|clone3?\((?!.*CLONE_THREAD))", re.M)
+TRIAL = re.compile(r'^\d+ +execve\([^\n]*"service.trial"', re.M)
+STARTS = re.compile(r"^\d+ +execve\(", re.M)
+POLL, SOUND = 0.05, 2
+"""Seconds between two looks of the service, and the version that it is to go on with."""
 
 
 class Ground(NamedTuple):
@@ -51,57 +62,95 @@ class Payload:
 
 
 def run(folder: Path, scale: float) -> Outcome:
-    """Load each bundle as the service does, and as somebody would who checks nothing; look at the system calls."""
-    good = train(folder / "trained", "logistic_regression", 1).artifacts / steps.MODEL / "1"
+    """Promote each bundle in a service that is looked at, and have it loaded by somebody who checks nothing."""
+    trained = folder / "served"
+    good = train(trained, "logistic_regression", 1).artifacts / steps.MODEL / "1"
     names = list(ATTACKS)[:: max(1, round(1 / scale))]
-    harmed, broken = 0, []
-    for name in names:
-        ground = _ground(folder / name.replace(" ", "-"), good)
-        ATTACKS[name](ground)
-        trusting = _look("trust", ground, good)
-        harmed += bool(trusting.reached or trusting.started)
-        careful = _look("load", ground, good)
-        broken += [f"{name}: {wrong}" for wrong in careful.wrong()]
-    if not harmed:
-        broken.append("no attack did harm to whoever checks nothing")
+    harmed = sum(_does_harm(name, folder / name.replace(" ", "-"), good) for name in names)
+    broken = [] if harmed else ["no attack did harm to whoever checks nothing"]
+    log = folder / "log"
+    with serving(good.parents[1], 1, tracer=_tracer(log), poll=POLL) as served:
+        usual = _usual(Log(log), served, good)
+        with asking(served) as answers:
+            for number, name in enumerate(names, SOUND + 1):
+                ground = _ground(shutil.copytree(good, good.with_name(str(number))))
+                ATTACKS[name](ground)
+                broken += [f"{name}: {wrong}" for wrong in _promote(ground, Log(log), served, usual)]
+    counts = Counter(answers)
+    broken += [f"{count} times the answer was {told}" for told, count in counts.items() if told != f"version {SOUND}"]
     return Outcome(
         f"{len(names)} attacks, {harmed} of which read the file outside or start a process where nothing is checked",
-        f"{len(names) - len(broken)} refused, with nothing read outside and no process started",
+        f"{len(names)} promoted in a running service and refused, with nothing read outside and no process started but "
+        f"the trial's; {counts.total()} requests answered meanwhile by the version before",
         broken,
     )
 
 
-class Looked(NamedTuple):
-    """What a process did with a bundle: what it told, what it reached outside of it, whether it started another."""
+class Log:
+    """What strace writes down from now on."""
 
-    told: str
-    reached: list[str]
-    started: bool
+    def __init__(self, path: Path) -> None:
+        self.path, self.begin = path, path.stat().st_size
 
-    def wrong(self) -> list[str]:
-        """Return what must not be when a bundle is refused."""
-        unrefused = [] if self.told.startswith("BundleError: ") else [f"not refused: {self.told}"]
-        return unrefused + self.reached + ["a process was started"] * self.started
+    def text(self) -> str:
+        """Return it, as far as it goes by now."""
+        with self.path.open(errors="replace") as file:
+            file.seek(self.begin)
+            return file.read()
+
+    def opened(self) -> set[str]:
+        """Return what was opened, whatever number a process has, but for what is counted once a second."""
+        paths = {re.sub(r"^/proc/\d+", "/proc/N", path) for path in OPENED.findall(self.text())}
+        return {path for path in paths if "/cellar-metrics-" not in path}
 
 
-def _look(how: str, ground: Ground, good: Path) -> Looked:
-    """Have a process load the bundle under strace."""
+def _tracer(log: Path) -> list[str]:
+    if not (strace := shutil.which("strace")):
+        raise DataError("strace is not installed: apt-get install strace")
+    return [strace, "-D", "-f", "-y", "-s", "4096", "-e", f"trace={CALLS}", "-o", str(log)]
+
+
+def _usual(log: Log, served: Served, good: Path) -> set[str]:
+    """Have a good version served, and return what was opened for that."""
+    place = shutil.copytree(good, good.with_name(str(SOUND)))
+    (place.parent / CHAMPION).write_text(f"{SOUND}\n")
+    wait_until_serving(served, steps.MODEL, SOUND)
+    return log.opened()
+
+
+def _promote(ground: Ground, log: Log, served: Served, usual: set[str]) -> list[str]:
+    """Promote a bundle as nobody may who has the gate before him; return what was wrong until it was refused."""
+    place = ground.place
+    (place.parent / CHAMPION).write_text(f"{place.name}\n")
+    wrong = [told] if (told := wait_until_refused(served, int(place.name))) else []
+    # The version before it may have been looked at once more.
+    wrong += [f"{path} was opened" for path in log.opened() - usual if not path.startswith(f"{place.parent}/")]
+    return wrong + _harm(log.text(), ground)
+
+
+def _harm(calls: str, ground: Ground) -> list[str]:
+    """Return what processes did that nobody wants, by their system calls and by the mark that is left."""
+    trials = len(TRIAL.findall(calls))
+    started = len(STARTS.findall(calls)) > trials or len(FORKS.findall(calls)) > trials or ground.mark.exists()
     ground.mark.unlink(missing_ok=True)
-    log = ground.place.parents[2] / "log"
-    done = steps.run(["chaos.readers", how, str(ground.place), str(good)], log)
-    opened = [call.paths[-1] for call in done.calls if call.name.startswith("open") and not call.failed]
-    reached = [f"{path} was opened" for path in opened if not f"{path}/".startswith(f"{ground.place}/")]
-    text = log.read_text()
-    reached += ["the file outside was read"] * (TOKEN.decode() in text)
-    return Looked(done.told, reached, bool(STARTS.search(text)) or ground.mark.exists())
+    read = TOKEN.decode() in calls
+    return ["the file outside was read"] * read + ["a process was started"] * started
 
 
-def _ground(folder: Path, good: Path) -> Ground:
-    place = folder / "artifacts" / steps.MODEL / "2"
-    shutil.copytree(good, place)
-    secret = folder / "secret.bin"
+def _does_harm(name: str, folder: Path, good: Path) -> bool:
+    """Have a process load a bundle that checks nothing."""
+    ground = _ground(shutil.copytree(good, folder / "artifacts" / steps.MODEL / "2"))
+    ATTACKS[name](ground)
+    log = folder / "log"
+    steps.run(["chaos.readers", str(ground.place), str(good)], log)
+    return bool(_harm(log.read_text(), ground))
+
+
+def _ground(place: Path) -> Ground:
+    secret = place.parents[2] / "secret.bin"
+    secret.unlink(missing_ok=True)
     secret.write_bytes(TOKEN * 4)
-    return Ground(place, secret, folder / "mark")
+    return Ground(place, secret, secret.with_name("mark"))
 
 
 def _seal(place: Path) -> None:

@@ -118,12 +118,12 @@ def _load_damaged(place: Path, damage: Damage) -> str:
 def _serve_damaged(registry: Registry, damages: list[Damage]) -> tuple[int, list[str]]:
     """Promote damaged versions, one after the other, while a service is asked; return how often, and what was wrong."""
     wrong: list[str] = []
-    with serving(registry.folder, poll=POLL) as served, _asking(served) as answers:
+    with serving(registry.folder, poll=POLL) as served, asking(served) as answers:
         for version, damage in enumerate(damages, OLD + 1):
             _promote_damaged(registry, version, damage)
-            if told := _wait_until_refused(served, version):
+            if told := wait_until_refused(served, version):
                 wrong.append(told)
-    with serving(registry.folder) as served, _asking(served) as later:
+    with serving(registry.folder) as served, asking(served) as later:
         wrong += [] if "is served instead" in _refusal(served) else ["the service does not say what it serves instead"]
     counts = Counter(answers) + Counter(later)
     wrong += [f"{count} times the answer was {told}" for told, count in counts.items() if told != f"version {OLD}"]
@@ -139,7 +139,7 @@ def _promote_damaged(registry: Registry, version: int, damage: Damage) -> None:
     (home / CHAMPION).write_text(f"{version}\n")
 
 
-def _wait_until_refused(served: Served, version: int) -> str:
+def wait_until_refused(served: Served, version: int) -> str:
     """Return "" once every worker, as far as ten requests in a row can tell, refused a version."""
     give_up, told = time.monotonic() + PATIENCE, 0
     while told < 10:
@@ -155,7 +155,7 @@ def _refusal(served: Served) -> str:
 
 
 @contextmanager
-def _asking(served: Served) -> Iterator[list[str]]:
+def asking(served: Served) -> Iterator[list[str]]:
     """Ask for predictions all the while; the list holds which version answered each, or what came instead."""
     answers: list[str] = []
     over = threading.Event()

@@ -87,17 +87,21 @@ class Served(NamedTuple):
 
 @contextmanager
 def serving(
-    artifacts: Path, workers: int = WORKERS, program: Sequence[str] = ("-m", "service"), **settings: Any
+    artifacts: Path,
+    workers: int = WORKERS,
+    program: Sequence[str] = ("-m", "service"),
+    tracer: Sequence[str] = (),
+    **settings: Any,
 ) -> Iterator[Served]:
     """Run the server, or what Python is told instead, on a free port of this machine, and end it with the context.
 
-    `settings` are `CELLAR_*` variables. It is ready to answer.
+    `settings` are `CELLAR_*` variables, `tracer` the words of a command that starts another. It is ready to answer.
     """
     port = free_port()
     given = {"artifacts": artifacts, "reports": artifacts.parent, "log": "errors", **settings}
     with (artifacts.parent / "server.log").open("ab") as told:
         process = subprocess.Popen(
-            [sys.executable, *program, "--port", str(port), "--workers", str(workers)],
+            [*tracer, sys.executable, *program, "--port", str(port), "--workers", str(workers)],
             cwd=ROOT,
             env={**os.environ, **{f"CELLAR_{name.upper()}": str(value) for name, value in given.items()}},
             stdout=told,
