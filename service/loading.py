@@ -96,8 +96,8 @@ class Loader:
         """Return a version that passed its trial; BundleError if it did not, LoadingError if it had none yet."""
         name, number, _ = key = self._key(version)
         if key not in self._sound:
-            if key in self._refusals:
-                raise BundleError(self._refusals[key].why)
+            if refusal := self._refusals.get(key):
+                raise BundleError(refusal.why)
             raise LoadingError(f"{name} version {number} is to be tried first: ask again in a moment")
         try:
             model = Model(self._read_tried(version))
