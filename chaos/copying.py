@@ -115,7 +115,7 @@ def _is_loaded(place: Path) -> bool:
 def served(registry: Registry) -> int:
     """Return the version that a service which starts now would answer with."""
     live = Live(registry)
-    live.load()
+    live.look()
     return live.get(MODEL).version
 
 

@@ -121,11 +121,11 @@ def _load_damaged(place: Path, damage: Damage) -> str:
 def _serve_damaged(registry: Registry, damages: list[Damage]) -> tuple[int, list[str]]:
     """Promote damaged versions, one after the other, while a service is asked; return how often, and what was wrong."""
     wrong, clients = list[str](), list[Client]()
-    with serving(registry.folder, poll=POLL) as served, _asked(served, clients):
+    with serving(registry.folder, poll=POLL) as served, asked(served, clients):
         for version, damage in enumerate(damages, OLD + 1):
             _promote_damaged(registry, version, damage)
-            wrong += _wait_until_refused(served, version)
-    with serving(registry.folder) as served, _asked(served, clients):
+            wrong += wait_until_refused(served, version)
+    with serving(registry.folder) as served, asked(served, clients):
         wrong += [] if "is served instead" in _refusal(served) else ["the service does not say what it serves instead"]
     seen = told(clients)
     return seen.answered, wrong + faults(seen)
@@ -140,7 +140,7 @@ def _promote_damaged(registry: Registry, version: int, damage: Damage) -> None:
     (home / CHAMPION).write_text(f"{version}\n")
 
 
-def _wait_until_refused(served: Served, version: int) -> list[str]:
+def wait_until_refused(served: Served, version: int) -> list[str]:
     """Return once every worker, as far as ten requests in a row can tell, refused a version; else what is wrong."""
     give_up, times = time.monotonic() + PATIENCE, 0
     while times < 10:
@@ -155,10 +155,10 @@ def _refusal(served: Served) -> str:
     return str(refused.get(MODEL, ""))
 
 
-def _asked(served: Served, clients: list[Client]) -> AbstractContextManager[None]:
-    """Have a client more ask for predictions all the while, which the old version is to answer."""
+def asked(served: Served, clients: list[Client], version: int = OLD) -> AbstractContextManager[None]:
+    """Have a client more ask for predictions all the while, which one version is to answer."""
     sent = post({"features": ROW}, f"/models/{MODEL}/predict")
-    clients.append(Client(served.port, repeat(by_version(sent, OLD)), patience=PATIENCE, least=1))
+    clients.append(Client(served.port, repeat(by_version(sent, version)), patience=PATIENCE, least=1))
     return asking(clients[-1:])
 
 

@@ -86,7 +86,7 @@ def swaps(folder: Path, scale: float) -> Outcome:
 def _reload(made: House, rounds: int) -> tuple[int, list[str]]:
     """Promote and look from many threads while others ask; return how many reloads there were, and what was wrong."""
     live, wrong, over = Live(made.registry), list[str](), threading.Event()
-    live.load()
+    live.look()
     bodies = [json.dumps({"instances": [row]}).encode() for row in made.rows]
 
     def ask() -> None:

@@ -53,6 +53,7 @@ def serving(
     reports: Path | None = None,
     program: Sequence[str] = ("-m", "service"),
     under: Sequence[str] = (),
+    workers: int = WORKERS,
     **settings: Any,
 ) -> Iterator[Served]:
     """Run the server, or what Python is told instead, on a free port of this machine, and end it with the context.
@@ -64,7 +65,7 @@ def serving(
     given = {"artifacts": artifacts, "reports": reports or artifacts.parent, "log": "errors", **settings}
     with (artifacts.parent / "server.log").open("ab") as told:
         process = subprocess.Popen(
-            [*under, sys.executable, *program, "--port", str(port), "--workers", str(WORKERS)],
+            [*under, sys.executable, *program, "--port", str(port), "--workers", str(workers)],
             cwd=ROOT,
             env={**os.environ, **{f"CELLAR_{name.upper()}": str(value) for name, value in given.items()}},
             stdout=told,
@@ -72,7 +73,7 @@ def serving(
         )
     served = Served(process, port)
     try:
-        wait_until_ready(served)
+        wait_until_ready(served, workers)
         yield served
     finally:
         process.terminate()
@@ -82,7 +83,7 @@ def serving(
             process.kill()
 
 
-def wait_until_ready(served: Served) -> None:
+def wait_until_ready(served: Served, workers: int = WORKERS) -> None:
     """Return when all workers are there and a model answers; TimeoutError if that takes too long."""
     give_up = time.monotonic() + PATIENCE
     while time.monotonic() < give_up and served.process.poll() is None:
@@ -90,7 +91,7 @@ def wait_until_ready(served: Served) -> None:
             ready = requests.get(f"{served.address}/health/ready", timeout=PATIENCE).status_code == 200
         except requests.ConnectionError:
             ready = False
-        if ready and len(served.workers()) == WORKERS:
+        if ready and len(served.workers()) == workers:
             return
         time.sleep(0.02)
     raise TimeoutError("the server does not answer")

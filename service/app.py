@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -14,11 +15,10 @@ from werkzeug.routing import BaseConverter, IntegerConverter
 from service import config as settings
 from service.calls import FACTS, REFUSED, Answer, Call
 from service.dialects import kserve, mlflow, native, oip, vetiver
-from service.errors import CellarError, OverloadError, UnauthorizedError
+from service.errors import CellarError, LoadingError, OverloadError, UnauthorizedError
 from service.live import Live
 from service.registry import Registry
 from service.trial import trial
-from service.web import current
 from service.web.catalogue import catalogue
 from service.web.control import control
 from service.web.documentation import documentation
@@ -60,9 +60,9 @@ def create_app(config: Mapping[str, Any] | None = None, served: bool = False) ->
     app.url_map.converters |= {"default": Name, "int": Number}
     given = app.config["CELLAR"] = settings.read(config)
     registry = Registry(given.artifacts)
-    live = Live(registry, lambda folders: trial(folders, given.max_memory)) if served else Live(registry)
+    live = Live(registry, partial(trial, memory=given.max_memory)) if served else Live(registry)
     app.extensions["live"] = live
-    live.load()
+    live.look()
     metrics = Metrics(live)
     app.before_request(_begin)
     app.after_request(_finish)
@@ -87,7 +87,7 @@ def _add_routes(app: Flask, endpoint: str, rules: Sequence[str], answer: Callabl
     config, live = app.config["CELLAR"], app.extensions["live"]
 
     def view(name: str = config.default_model, version: int | None = None) -> Response:
-        return _response(answer(Call(request.environ, config, current.find(live, name, version))))
+        return _response(answer(Call(request.environ, config, live.get(name, version))))
 
     view.__doc__ = answer.__doc__
     for rule in rules:
@@ -120,7 +120,7 @@ def _cellar_error(error: CellarError) -> Response:
     shape = _shape()
     told = 400 if error.status == 422 else error.status  # no protocol of another's knows 422
     reply = shape(told, str(error)) if shape else problem(error)
-    if isinstance(error, OverloadError):
+    if isinstance(error, (LoadingError, OverloadError)):
         reply.headers["Retry-After"] = "1"
     if isinstance(error, UnauthorizedError):
         reply.headers["WWW-Authenticate"] = error.challenge

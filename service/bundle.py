@@ -27,7 +27,7 @@ Parsed = TypeVar("Parsed")
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """A bundle whose every file matched its hash when it was read."""
+    """A bundle whose every file matched its hash when it was read; the fingerprint stands for all of them."""
 
     folder: Path
     version: int
@@ -35,11 +35,13 @@ class Bundle(msgspec.Struct, frozen=True):
     golden: Golden
     model: bytes
     metrics: Metrics | None
+    fingerprint: str = ""
 
 
 def read(folder: Path) -> Bundle:
     """Return the verified bundle in `folder`, or raise BundleError saying which file is wrong and how."""
-    sums = read_sums(folder)
+    listed = _read_file(folder / SUMS)
+    sums = _parse_sums(listed, folder / SUMS)
     content = {name: _read_verified(folder / name, digest) for name, digest in sums.items()}
     stamp = parsed(content[MANIFEST], Stamp, folder / MANIFEST)
     if stamp.format != FORMAT:
@@ -57,6 +59,7 @@ def read(folder: Path) -> Bundle:
         golden=parsed(content[GOLDEN], Golden, folder / GOLDEN),
         model=content[MODEL],
         metrics=parsed(content[METRICS], Metrics, folder / METRICS) if METRICS in content else None,
+        fingerprint=sha256(listed),
     )
 
 
@@ -78,8 +81,11 @@ def fingerprint(folder: Path) -> str:
 
 def read_sums(folder: Path) -> dict[str, str]:
     """Return {file name: sha256} as `SHA256SUMS` states it, or raise BundleError if it is missing or odd."""
-    path = folder / SUMS
-    lines = _read_file(path).decode("ascii", "replace").splitlines(keepends=True)
+    return _parse_sums(_read_file(folder / SUMS), folder / SUMS)
+
+
+def _parse_sums(listed: bytes, path: Path) -> dict[str, str]:
+    lines = listed.decode("ascii", "replace").splitlines(keepends=True)
     sums = {}
     for line in lines:
         match = re.fullmatch(r"([0-9a-f]{64})  ([a-z.]+)\n", line)
@@ -106,11 +112,23 @@ def told(path: Path, parts: int = 3) -> str:
     return "/".join(path.parts[-parts:])
 
 
+def unreadable(path: Path, parts: int, error: OSError) -> BundleError:
+    """Return the error for a file or folder that is named by the last `parts` of its path."""
+    return BundleError(f"{told(path, parts)} cannot be read ({error.strerror}): mend that and try again")
+
+
 def versions(home: Path) -> list[int]:
-    """Return the version numbers of the bundles below a model's folder, published or not, in order."""
-    if not home.is_dir():
+    """Return the version numbers of the bundles below a model's folder, published or not, in order.
+
+    Raise BundleError if it is no folder, or cannot be read.
+    """
+    try:
+        names = os.listdir(home)
+    except FileNotFoundError:
         return []
-    return sorted(int(entry.name) for entry in home.iterdir() if re.fullmatch(r"[1-9][0-9]{0,8}", entry.name))
+    except OSError as error:
+        raise unreadable(home, 1, error) from error
+    return sorted(int(name) for name in names if re.fullmatch(r"[1-9][0-9]{0,8}", name))
 
 
 def _read_verified(path: Path, expected: str) -> bytes:

@@ -56,6 +56,13 @@ class BundleError(CellarError):
     title = "The model cannot be used"
 
 
+class LoadingError(CellarError):
+    """Raised if a version can be asked for in a moment: it is tried first."""
+
+    status = 503
+    title = "Not loaded yet"
+
+
 class NoModelError(CellarError):
     """Raised if no version of a model can be served yet."""
 

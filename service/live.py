@@ -8,16 +8,17 @@ refused, once in the log, and tried again ever more rarely, while the last good 
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
-from service import bundle
-from service.errors import BundleError, NoModelError, NotFoundError
-from service.model import Model, load
+from service.errors import BundleError, LoadingError, NoModelError, NotFoundError
+from service.loading import Loader, Trial, Version, untried
+from service.model import Model
 from service.registry import Registry
 
 log = logging.getLogger("cellar")
@@ -25,67 +26,38 @@ log = logging.getLogger("cellar")
 KEPT = 8
 """How many versions other than champions stay loaded once someone asked for them by number."""
 
-SHORTEST, LONGEST = 1.0, 300.0
-"""Seconds between two attempts at a version that was refused: they double from one to the other."""
-
-Trial = Callable[[Sequence[Path]], dict[Path, str]]
-"""What loads bundles where it harms nobody, and tells what is wrong with each, "" where nothing is."""
-
-Key = tuple[str, int, str]
-"""A version of a model, and the hash of its sums: what was found out holds for this content only."""
-
-
-class Refusal(NamedTuple):
-    """Why a version cannot be served, how long to wait, and until when."""
-
-    why: str
-    wait: float
-    until: float
+LOOK = 30.0
+"""Seconds after which a look, the one at the start too, leaves what is still to be tried to the next."""
 
 
 class Live:
     """Champions by model name, versions asked for by number, and what was refused and why."""
 
-    def __init__(self, registry: Registry, trial: Trial = lambda folders: dict.fromkeys(folders, "")) -> None:
+    def __init__(self, registry: Registry, trial: Trial = untried) -> None:
         self.registry = registry
         self.champions: dict[str, Model] = {}
         """Replaced and never changed, so that whoever goes through it does so undisturbed."""
         self.refused: dict[str, str] = {}
-        self.reloads: Counter[tuple[str, str]] = Counter()
-        """How often each model was (name, "loaded") or (name, "refused")."""
         self.on_new_model: Callable[[], None] = lambda: None
-        self._trial = trial
-        self._sound: set[Key] = set()
-        self._refusals: dict[Key, Refusal] = {}
-        self._others: dict[tuple[str, int], Model] = {}
+        self._loader = Loader(registry, trial)
+        self.reloads = self._loader.reloads
+        self._others: dict[Version, Model] = {}
         self._looking, self._keeping = threading.Lock(), threading.Lock()
-        self._locks: defaultdict[tuple[str, int], threading.Lock] = defaultdict(threading.Lock)
-
-    def load(self) -> None:
-        """Load every model's champion; where that is refused, the latest earlier champion that is sound."""
-        orders = {name: self._order(name) for name in self.registry.names()}
-        self._try([self._key(name, order[0]) for name, order in orders.items() if order])
-        for name, order in orders.items():
-            told: list[str] = []
-            for version in order:
-                try:
-                    self._serve(name, self._load(name, version))
-                except BundleError as error:
-                    told.append(f"version {version} was refused: {error}")
-                else:
-                    break
-            if told:
-                self._tell(name, told)
+        self._locks: defaultdict[Version, threading.Lock] = defaultdict(threading.Lock)
+        self._asked: queue.SimpleQueue[Version] = queue.SimpleQueue()
+        self._awaited: set[Version] = set()
+        self._watched = False
 
     def watch(self, poll: float) -> None:
-        """Look for promotions from now on, every `poll` seconds, in a thread of its own."""
+        """Look for promotions from now on, every `poll` seconds, in a thread that also tries what is asked for."""
+        self._watched = True
         threading.Thread(target=self._watch, args=(poll,), name="promotions", daemon=True).start()
 
     def _watch(self, poll: float) -> None:
         failed = ""
         while True:
-            time.sleep(poll)
             try:
+                self._try_asked(poll)
                 self.look()
                 failed = ""
             except Exception as error:  # whatever it is, the models that are served are served on
@@ -93,32 +65,69 @@ class Live:
                     log.exception("looking for promotions failed")
                 failed = str(error)
 
-    def look(self) -> None:
-        """Load the champions that were promoted since; what is refused leaves the version that is served."""
-        with self._looking:
-            self._look()
-
-    def _look(self) -> None:
-        for name in self.registry.names():
-            served = self.champions.get(name)
+    def _try_asked(self, wait: float) -> None:
+        """Try the next version that was asked for, if there is one within `wait` seconds."""
+        with suppress(queue.Empty):
+            version = self._asked.get(timeout=wait)
             try:
-                version = self.registry.champion(name)
-                if version is None:
-                    continue
-                if not served or served.version != version:
-                    self._serve(name, self._load(name, version))
-                self.refused = {other: why for other, why in self.refused.items() if other != name}
-            except BundleError as error:
-                self._tell(name, [f"version {version} was refused: {error}"])
-            except OSError as error:
+                self._loader.attempt([version])
+            finally:
+                self._awaited.discard(version)
+
+    def look(self) -> None:
+        """Serve each model's champion; where that is refused, what was served, or the latest earlier one that is sound.
+
+        What is new is tried before what an earlier look refused, so that a version that hangs keeps few others waiting.
+        """
+        with self._looking:
+            began = time.monotonic()
+            until, orders = began + LOOK, self._orders()
+            self._try_at_once([(name, order[0]) for name, order in orders.items() if order], until)
+            for is_its_turn in (self._loader.is_new, partial(self._loader.is_due, by=began)):
+                for name, order in orders.items():
+                    self._settle(name, order, is_its_turn, until)
+
+    def _orders(self) -> dict[str, list[int]]:
+        """Return which versions of each model are to be served, best first; where one is served, the champion alone."""
+        orders, names = {}, self.registry.names()
+        self.refused = {name: why for name, why in self.refused.items() if name in names}
+        for name in names:
+            try:
+                orders[name] = self._order(name)
+            except BundleError as error:  # the other models are served all the same
                 self._tell_unreadable(name, error)
+        return orders
 
     def _order(self, name: str) -> list[int]:
-        try:
+        if name not in self.champions:
             return self.registry.candidates_to_serve(name)
-        except OSError as error:  # the other models are served all the same
-            self._tell_unreadable(name, error)
-            return []
+        champion = self.registry.champion(name)
+        return [] if champion is None else [champion]
+
+    def _try_at_once(self, versions: list[Version], until: float) -> None:
+        """Try what is new, of models of which nothing is served, in as few processes as can be."""
+        new = [version for version in versions if version[0] not in self.champions and self._loader.is_new(version)]
+        while new and time.monotonic() < until:
+            self._loader.attempt(new)
+            new = [version for version in new if self._loader.is_new(version)]
+
+    def _settle(self, name: str, order: list[int], is_its_turn: Callable[[Version], bool], until: float) -> None:
+        """Serve the first version of an order that is sound, unless it is served; tell of those before it."""
+        told: list[str] = []
+        for number in order:
+            served, version = self.champions.get(name), (name, number)
+            if served and served.version == number:
+                break
+            if is_its_turn(version) and time.monotonic() < until:
+                self._loader.attempt([version])
+            try:
+                self._serve(name, self._loader.load(version))
+                break
+            except BundleError as error:
+                told.append(f"version {number} was refused: {error}")
+            except LoadingError as error:
+                told.append(str(error))
+        self._tell(name, told)
 
     def check_ready(self) -> None:
         """Raise NoModelError, with what was refused, unless a verified model can answer."""
@@ -127,22 +136,42 @@ class Live:
             raise NoModelError(f"no model can be served: {told}")
 
     def get(self, name: str, version: int | None = None) -> Model:
-        """Return a model, by version or its champion; raise NotFoundError or, if none is sound, NoModelError."""
+        """Return a model, by version or its champion; raise NotFoundError or, if none is sound, NoModelError.
+
+        A version by its number that was refused is BundleError; one that is still to be tried, LoadingError.
+        """
         champion = self.champions.get(name)
         if version is None or (champion and champion.version == version):
             return champion or self._none(name)
         return self._others.get((name, version)) or self._by_number(name, version)
 
-    def _by_number(self, name: str, version: int) -> Model:
-        if version not in self.registry.versions(name):
-            raise NotFoundError(f"{name} has no published version {version}; see /models/{name}/versions")
-        with self._locks[name, version]:  # one loads it, whoever else asks meanwhile waits
-            model = self._others.get((name, version))
+    def check_published(self, name: str, number: int) -> None:
+        """Raise NotFoundError unless a model has this version and it is published."""
+        self.registry.check_model(name)
+        if number not in self.registry.versions(name):
+            raise NotFoundError(f"{name} has no published version {number}; see /models/{name}/versions")
+
+    def _by_number(self, name: str, number: int) -> Model:
+        self.check_published(name, number)
+        version = name, number
+        with self._locks[version]:  # one loads it, whoever else asks meanwhile waits
+            model = self._others.get(version)
             if not model:
-                model = self._load(name, version)
+                self._have_tried(version)
+                model = self._loader.load(version)
                 with self._keeping:
-                    self._others = dict([*self._others.items(), ((name, version), model)][-KEPT:])
+                    self._others = dict([*self._others.items(), (version, model)][-KEPT:])
             return model
+
+    def _have_tried(self, version: Version) -> None:
+        """Try a version that is new or due, or have that done: no request waits for a trial where there is a thread."""
+        if not (self._loader.is_new(version) or self._loader.is_due(version)):
+            return
+        if not self._watched:
+            self._loader.attempt([version])
+        elif version not in self._awaited:
+            self._awaited.add(version)
+            self._asked.put(version)
 
     def _none(self, name: str) -> Model:
         if self.registry.versions(name):
@@ -150,7 +179,7 @@ class Live:
             raise NoModelError(f"{name} has no version that can be served: {why}")
         if not self.champions:
             raise NoModelError("no model can be served yet: run the pipeline")
-        raise NotFoundError(f"no model is called {name[:80]!r} (models: {', '.join(self.champions)})")
+        raise self.registry.unknown(name)
 
     def _serve(self, name: str, model: Model) -> None:
         served = self.champions.get(name)
@@ -162,55 +191,15 @@ class Live:
             self.on_new_model()
 
     def _tell(self, name: str, told: list[str]) -> None:
-        served = self.champions.get(name)
-        beside = [f"version {served.version} is served instead"] if served else []
-        self.refused = {**self.refused, name: "; ".join([*told, *beside])}
+        if told:
+            served = self.champions.get(name)
+            beside = [f"version {served.version} is served instead"] if served else []
+            self.refused = {**self.refused, name: "; ".join([*told, *beside])}
+        elif name in self.refused:
+            self.refused = {other: why for other, why in self.refused.items() if other != name}
 
-    def _tell_unreadable(self, name: str, error: OSError) -> None:
+    def _tell_unreadable(self, name: str, error: BundleError) -> None:
         before = self.refused.get(name)
-        self._tell(name, [f"{bundle.told(Path(error.filename or name), 2)} cannot be read ({error.strerror})"])
+        self._tell(name, [str(error)])
         if self.refused[name] != before:
             log.error("%s", self.refused[name])
-
-    def _load(self, name: str, version: int) -> Model:
-        """Return a version that passes its trial; raise BundleError, without trying again too soon, if it does not."""
-        key = self._key(name, version)
-        refusal = self._refusals.get(key)
-        if key not in self._sound and not (refusal and time.monotonic() < refusal.until):
-            self._try([key])
-        if key not in self._sound:
-            raise BundleError(self._refusals[key].why)
-        try:
-            model = load(self.registry.place(name, version))
-            if model.bundle.metrics is None:
-                raise BundleError(f"{name}/{version} was never evaluated: run 03_evaluate")
-        except BundleError as error:
-            self._refuse(key, str(error))
-            raise
-        self._refusals.pop(key, None)
-        return model
-
-    def _try(self, keys: Sequence[Key]) -> None:
-        places = {self.registry.place(name, version): (name, version, sums) for name, version, sums in keys}
-        try:
-            found = self._trial(list(places))
-        except OSError as error:
-            found = dict.fromkeys(places, f"no process can be started to try it in ({error.strerror})")
-        for folder, why in found.items():
-            if why:
-                self._refuse(places[folder], why)
-            else:
-                self._sound.add(places[folder])
-
-    def _refuse(self, key: Key, why: str) -> None:
-        name, version, _ = key
-        known = self._refusals.get(key)
-        if not known or known.why != why:
-            log.error("%s version %s was refused: %s", name, version, why)
-        wait = min(2 * known.wait, LONGEST) if known else SHORTEST
-        self._refusals[key] = Refusal(why, wait, time.monotonic() + wait)
-        self._sound.discard(key)
-        self.reloads[name, "refused"] += 1
-
-    def _key(self, name: str, version: int) -> Key:
-        return name, version, bundle.fingerprint(self.registry.place(name, version))

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from service import bundle
-from service.errors import NotFoundError, PromotionError, meant
+from service.errors import BundleError, NotFoundError, PromotionError, meant
 from service.files import replace_file, sync, writing
 
 CHAMPION, HISTORY = "champion", "history.jsonl"
@@ -40,15 +40,27 @@ class Registry:
         self.folder = folder
 
     def names(self) -> list[str]:
-        """Return the names of the models that have a version of any kind, damaged ones and candidates too."""
+        """Return the names of the models that have a version of any kind, damaged ones and candidates too.
+
+        What has a model's name and is no folder, or one that cannot be read, is among them: it raises BundleError when
+        it is asked for more.
+        """
         if not self.folder.is_dir():
             return []
         names = (entry.name for entry in self.folder.iterdir() if bundle.MODEL_NAME.fullmatch(entry.name))
-        return sorted(name for name in names if bundle.versions(self.home(name)))
+        return sorted(name for name in names if self.fault(name) or bundle.versions(self.home(name)))
+
+    def fault(self, model: str) -> str:
+        """Return why nothing of `model` can be read, "" where its folder can be."""
+        try:
+            bundle.versions(self.home(model))
+        except BundleError as error:
+            return str(error)
+        return ""
 
     def models(self) -> list[str]:
         """Return the names of the models that have at least one published version."""
-        return [name for name in self.names() if self.versions(name)]
+        return [name for name in self.names() if not self.fault(name) and self.versions(name)]
 
     def versions(self, model: str) -> list[int]:
         """Return the published versions of `model`, in order."""
@@ -62,15 +74,16 @@ class Registry:
     def home(self, model: str) -> Path:
         """Return the folder of `model`, or raise NotFoundError if that cannot be a model's name."""
         if not bundle.MODEL_NAME.fullmatch(model):
-            raise self._unknown(model)
+            raise self.unknown(model)
         return self.folder / model
 
     def check_model(self, model: str) -> None:
         """Raise NotFoundError, with the nearest name, unless `model` has a published version."""
         if not self.versions(model):
-            raise self._unknown(model)
+            raise self.unknown(model)
 
-    def _unknown(self, model: str) -> NotFoundError:
+    def unknown(self, model: str) -> NotFoundError:
+        """Return the error for a name that no model with a published version has."""
         known = self.models()
         listed = f"the models are {', '.join(known)}" if known else "nothing is published yet, run the pipeline"
         return NotFoundError(f"no model is called {model[:80]!r}; {meant(model, known, listed)}")
@@ -115,7 +128,7 @@ class Registry:
             event = Event(at, action, version, previous, by=by or _who(), reason=reason)
             replace_file(home / CHAMPION, b"%d\n%b\n" % (version, msgspec.json.encode(event)))
             # It has happened and is told by the pointer: what goes wrong from here on, the next promotion mends.
-            with suppress(OSError):
+            with suppress(OSError, BundleError):
                 _record(home)
 
     def rollback(
@@ -158,8 +171,10 @@ class Registry:
 
     def candidates_to_serve(self, model: str) -> list[int]:
         """Return the versions to try, best first: the champion, then earlier champions, the latest first."""
-        order = [self.champion(model), *(event.version for event in reversed(self.history(model)))]
         there = set(bundle.versions(self.home(model)))
+        order = [self.champion(model)]
+        with suppress(BundleError):  # without its history there is the champion at least
+            order += [event.version for event in reversed(self.history(model))]
         return [n for n in dict.fromkeys(order) if n in there and n is not None]
 
 
@@ -183,11 +198,13 @@ def _recorded_and_not(home: Path) -> tuple[list[bytes], list[bytes]]:
 
 
 def _lines(path: Path) -> list[bytes]:
-    """Return the lines of a file, none if it is not there."""
+    """Return the lines of a file, none if it is not there; BundleError if it cannot be read."""
     try:
         return path.read_bytes().splitlines()
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise bundle.unreadable(path, 2, error) from error
 
 
 def _event(line: bytes) -> Event | None:

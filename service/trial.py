@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,67 +22,71 @@ from service import bundle, model
 from service.config import ROOT
 from service.errors import CellarError
 
-PATIENCE = 60
-"""Seconds in which all that is tried has to be loaded."""
+PATIENCE = 60.0
+"""Seconds in which a bundle has to be loaded."""
+SPARE = 30.0
+"""Seconds beyond that after which a process that does not end by itself is ended."""
 
 NO_MEMORY = ("bad_alloc", "MemoryError", "allocate memory")
 """How Python and onnxruntime say that there is no memory left."""
 
 
-def trial(folders: Sequence[Path], memory: int, patience: float = PATIENCE) -> dict[Path, str]:
-    """Return what is wrong with each bundle, "" where nothing is: it is damaged, crashes, hangs, or takes too much.
+class Tried(NamedTuple):
+    """What became of a bundle: what is wrong with it, "" where nothing is, and the fingerprint of what was read."""
 
-    `memory` is in bytes, beyond what an empty service takes.
+    why: str
+    fingerprint: str = ""
+
+
+def trial(folders: Sequence[Path], memory: int, patience: float = PATIENCE) -> dict[Path, Tried]:
+    """Load bundles in another process; return what became of each, up to the one that it crashed or hung on.
+
+    What stands behind that one was not tried. `memory` is in bytes, beyond what an empty service takes; `patience` in
+    seconds for each.
     """
-    found: dict[Path, str] = {}
-    left = list(folders)
-    while left:
-        told, end = _try(left, memory, patience)
-        found |= zip(left, told, strict=False)
-        left = left[len(told) :]
-        if left:
-            found[left.pop(0)] = end or "it was not loaded, and nothing was said"
-    return found
-
-
-def _try(folders: Sequence[Path], memory: int, patience: float) -> tuple[list[str], str]:
-    """Return what a child said of the first of `folders`, and what became of it at the next."""
     words = [sys.executable, "-m", "service.trial", str(memory), str(patience), *map(str, folders)]
     child = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     try:
-        output, end = child.communicate(timeout=patience)[0], ""
+        output, code = child.communicate(timeout=patience * len(folders) + SPARE)[0], child.returncode
     except subprocess.TimeoutExpired:
         child.kill()
-        output, end = child.communicate()[0], f"it was not loaded within {patience:g} s"
-    if child.returncode and not end:
-        name = signal.Signals(-child.returncode).name if child.returncode < 0 else f"exit code {child.returncode}"
-        end = f"the process that loads it ends with {name}"
-    return [msgspec.json.decode(line) for line in output.splitlines()], end
+        output, code = child.communicate()[0], -signal.SIGALRM
+    found = [msgspec.json.decode(line, type=Tried) for line in output.splitlines()]
+    if len(found) < len(folders):
+        found.append(Tried(_end(code, patience)))
+    return dict(zip(folders, found, strict=False))
 
 
-def _load(folder: Path, limit: str) -> str:
+def _end(code: int, patience: float) -> str:
+    """Return what a child's end says of the bundle that it was at."""
+    if code == -signal.SIGALRM:
+        return f"it was not loaded within {patience:g} s"
+    if not code:
+        return "it was not loaded, and nothing was said"
+    return f"the process that loads it ends with {signal.Signals(-code).name if code < 0 else f'exit code {code}'}"
+
+
+def _load(folder: Path, limit: str) -> Tried:
     try:
-        model.load(folder)
+        return Tried("", model.load(folder).bundle.fingerprint)
     except MemoryError:
-        return f"{bundle.told(folder, 2)} takes more memory than {limit} (CELLAR_MAX_MEMORY)"
+        return Tried(f"{bundle.told(folder, 2)} takes more memory than {limit} (CELLAR_MAX_MEMORY)")
     except CellarError as error:
         short = any(word in str(error) for word in NO_MEMORY)
-        return f"{error}; it may take {limit} of memory (CELLAR_MAX_MEMORY)" if short else str(error)
-    return ""
+        return Tried(f"{error}; it may take {limit} of memory (CELLAR_MAX_MEMORY)" if short else str(error))
 
 
 def main() -> None:
     """Load each bundle and say what is wrong with it."""
     memory, patience = int(sys.argv[1]), float(sys.argv[2])
-    signal.alarm(int(patience) + 2)  # who waits for it may be gone by then
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if sys.platform == "linux" else 0
     if pages:
         most = pages * resource.getpagesize() + memory
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    for name in sys.argv[3:]:
-        told = _load(Path(name), f"{memory / 1e6:,.0f} MB")
-        with suppress(BrokenPipeError):  # who asked has ended
-            os.write(1, msgspec.json.encode(told) + b"\n")
+    with suppress(BrokenPipeError):  # who asked has ended
+        for name in sys.argv[3:]:
+            signal.setitimer(signal.ITIMER_REAL, patience)  # nobody may be left to end what hangs
+            os.write(1, msgspec.json.encode(_load(Path(name), f"{memory / 1e6:,.0f} MB")) + b"\n")
 
 
 if __name__ == "__main__":

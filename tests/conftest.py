@@ -331,6 +331,47 @@ def changed(folder: Path, **changes: dict[str, Any]) -> None:
     seal(folder)
 
 
+PATCH = """
+import os, pathlib, signal, sys, time
+if "service.trial" in sys.orig_argv:
+    (pathlib.Path(__file__).parent / str(os.getpid())).touch()
+    import onnxruntime
+    load = onnxruntime.InferenceSession
+    def session(model, *given, **named):
+        if os.environ["SPOILT"] in model.decode("latin-1"):
+            {deed}
+        return load(model, *given, **named)
+    onnxruntime.InferenceSession = session
+"""
+"""What a trial begins with that leaves its number and does something bad when it loads a model that holds a word."""
+
+
+@pytest.fixture
+def spoil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """The function that has trials do something bad at a model that holds a word, and tells where they sign."""
+
+    def spoil(word: str, deed: str) -> Path:
+        place = tmp_path / "spoilt"
+        place.mkdir(exist_ok=True)
+        (place / "sitecustomize.py").write_text(PATCH.format(deed=deed))
+        monkeypatch.setenv("PYTHONPATH", str(place))
+        monkeypatch.setenv("SPOILT", word)
+        return place
+
+    return spoil
+
+
+def mark(folder: Path, word: str) -> None:
+    """Have a bundle's model hold a word that changes nothing, and seal it again."""
+    import onnx
+
+    path = folder / bundle.MODEL
+    graph = onnx.load(path)
+    graph.doc_string = word
+    path.write_bytes(graph.SerializeToString())
+    seal(folder)
+
+
 @pytest.fixture(scope="session")
 def clients_python() -> Path:
     """The Python of the environment that holds the clients of other projects."""

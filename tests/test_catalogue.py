@@ -167,6 +167,18 @@ def test_report_is_sent(client: FlaskClient, reports: Path, address: str, title:
     assert reply.headers["X-Model-Version"] == "1"
 
 
+def test_the_report_of_a_version_that_cannot_be_loaded_is_sent(artifacts: Path, reports: Path):
+    """To read about a version nobody needs to load it: a person is not told to ask again, or that it is damaged."""
+    shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / "2")
+    shutil.copytree(reports / "wine" / "1", reports / "wine" / "2")
+    (artifacts / "wine" / "2" / bundle.MODEL).write_bytes(b"")
+    client = create_app({"artifacts": artifacts, "reports": reports}).test_client()
+    reply = client.get("/models/wine/versions/2/report", buffered=True)
+    assert (reply.status_code, reply.headers["X-Model-Version"]) == (200, "2")
+    assert client.get("/models/wine/versions/3/report").status_code == 404
+    assert client.get("/models/wine/versions/2").status_code == 503
+
+
 @pytest.mark.parametrize(
     "page",
     [

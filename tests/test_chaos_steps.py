@@ -21,6 +21,18 @@ def write_folder(place, content):
 publication.write_folder = write_folder
 """
 
+TRUSTING_TRIAL = """
+import sys
+if "service.trial" in sys.orig_argv:
+    from chaos import readers
+    from service import model
+    load = model.load
+    def trust_and_load(folder):
+        readers.trust(folder)
+        return load(folder)
+    model.load = trust_and_load
+"""
+
 
 @pytest.fixture(autouse=True)
 def _strace() -> None:
@@ -85,6 +97,7 @@ def test_attacks_are_refused(tmp_path: Path):
     ("name", "told"),
     [
         ("hard link at model.onnx", "hard link at model.onnx: the file outside was read"),
+        ("link at the folder", "/outside/model.onnx was opened"),
         ("pickle", "pickle: a process was started"),
     ],
 )
@@ -92,9 +105,18 @@ def test_attacks_that_succeed_are_noticed(
     tmp_path: Path, breaking, monkeypatch: pytest.MonkeyPatch, name: str, told: str
 ):
     """Where nothing is checked, the file outside that was read and the process that was started are told."""
-    breaking("from chaos import readers; from service import model; model.load = readers.trust")
+    breaking(TRUSTING_TRIAL)
     monkeypatch.setattr(attacks, "ATTACKS", {name: attacks.ATTACKS[name]})
-    assert told in attacks.run(tmp_path, 1).broken
+    assert any(told in each for each in attacks.run(tmp_path, 1).broken)
+
+
+def test_an_attack_that_is_served_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A version that is not refused, and answers in place of the old one, is told."""
+    monkeypatch.setattr(attacks, "ATTACKS", {"none": lambda ground: None})
+    monkeypatch.setattr("chaos.damage.PATIENCE", 3)
+    broken = attacks.run(tmp_path, 1).broken
+    assert any("none: version 3 was never refused" in each for each in broken)
+    assert any("times the answer was version 3" in each for each in broken)
 
 
 def test_a_step_is_undone_by_nothing_but_its_fault(wine_artifacts: Path, tmp_path: Path):

@@ -57,7 +57,5 @@ def test_a_limit_is_a_number_from_its_least_on(name):
     check_choices(**{name: default})
     check_choices(**{name: LEAST[name]})
     for value in (LEAST[name] - 0.1, float("nan")):
-        with pytest.raises(
-            DataError, match=f"`{name}` must be a number of at least {LEAST[name]:g}, got"
-        ):
+        with pytest.raises(DataError, match=f"`{name}` must be a number of at least {LEAST[name]:g}, got"):
             check_choices(**{name: value})

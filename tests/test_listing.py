@@ -68,6 +68,17 @@ def test_damage_is_listed(artifacts):
     assert "damaged: inv verify" in listing.table(Registry(artifacts))
 
 
+def test_a_model_that_is_no_folder_is_listed(artifacts):
+    """A file in a model's place, and one whose history is a folder, are lines that say so, beside the others."""
+    (artifacts / "odd").write_text("")
+    (artifacts / "wild" / "1").mkdir(parents=True)
+    (artifacts / "wild" / "history.jsonl").mkdir()
+    _, odd, wild, wine = listing.table(Registry(artifacts)).splitlines()
+    assert odd.split(maxsplit=1) == ["odd", "odd cannot be read (Not a directory): mend that and try again"]
+    assert wild.split(maxsplit=1)[1].startswith("wild/history.jsonl cannot be read (Is a directory)")
+    assert wine.endswith("made for the tests")
+
+
 def test_a_metric_without_a_value_is_unknown(artifacts, reseal):
     """A metric that could not be computed does not stop the list."""
     path = artifacts / "wine" / "1" / bundle.METRICS

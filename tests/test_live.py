@@ -7,20 +7,26 @@ import shutil
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 from flask.testing import FlaskClient
 
 from service import bundle, publication
 from service.app import create_app
-from service.errors import BundleError, NoModelError, NotFoundError
+from service.errors import BundleError, LoadingError, NoModelError, NotFoundError
 from service.live import KEPT, Live
+from service.loading import untried
+from service.model import Model
 from service.registry import Registry
-from tests.conftest import serving
+from service.trial import Tried, trial
+from tests.conftest import changed, mark, serving
 
 
 @pytest.fixture
@@ -133,7 +139,7 @@ def test_published_version_that_was_never_promoted_does_not_answer(registry: Reg
     for name in ("champion", "history.jsonl"):
         (registry.home("wine") / name).unlink()
     live = Live(registry)
-    live.load()
+    live.look()
     with pytest.raises(NoModelError, match="none of its versions was promoted"):
         live.get("wine")
     assert live.get("wine", 2).version == 2
@@ -142,7 +148,7 @@ def test_published_version_that_was_never_promoted_does_not_answer(registry: Reg
 def test_unknown_model_is_answered_with_those_there_are(registry: Registry):
     """A model's name that does not exist is not found, and the message lists the names that do."""
     live = Live(registry)
-    live.load()
+    live.look()
     with pytest.raises(NotFoundError, match=r"no model is called 'beer' \(models: wine\)"):
         live.get("beer")
 
@@ -153,7 +159,7 @@ def test_every_version_can_be_asked_for(registry: Registry):
     for number in numbers:
         shutil.copytree(registry.place("wine", 1), registry.place("wine", number))
     live = Live(registry)
-    live.load()
+    live.look()
     for _ in range(2):
         assert [live.get("wine", number).version for number in numbers] == list(numbers)
     assert live.get("wine", numbers[-1]) is live.get("wine", numbers[-1])
@@ -168,7 +174,7 @@ def published(registry: Registry, number: int) -> int:
 def test_a_promotion_is_noticed(registry: Registry):
     """The next look swaps the version; whoever holds the old one keeps it, and the new one was not there before."""
     live = Live(registry)
-    live.load()
+    live.look()
     before, all_before = live.get("wine"), live.champions
     registry.promote("wine", published(registry, 3), "third")
     assert live.get("wine") is before
@@ -183,7 +189,7 @@ def test_a_promotion_is_noticed(registry: Registry):
 def test_the_old_version_is_dropped(registry: Registry):
     """Once nobody holds it any more, nothing does."""
     live = Live(registry)
-    live.load()
+    live.look()
     gone = weakref.ref(live.get("wine"))
     registry.promote("wine", 1, "back")
     live.look()
@@ -207,7 +213,7 @@ def test_a_bad_promotion_leaves_what_is_served(
 ):
     """It is refused with one line in the log, tried again ever more rarely, and served once it is mended."""
     live = Live(registry)
-    live.load()
+    live.look()
     damage(registry, published(registry, 3))
     registry.promote("wine", 3, "third")
     now = [0.0]
@@ -234,14 +240,17 @@ def test_a_version_that_fails_its_trial_is_never_loaded(registry: Registry, monk
     """What another process could not load is not loaded here; what it could is not tried there a second time."""
     tried: list[Path] = []
 
-    def trial(folders: Sequence[Path]) -> dict[Path, str]:
+    def trial(folders: Sequence[Path], *, patience: float) -> dict[Path, Tried]:
         tried.extend(folders)
-        return {folder: "it crashes" if folder.name == "3" else "" for folder in folders}
+        return {folder: Tried("it crashes") if folder.name == "3" else found for folder, found in sound(folders)}
+
+    def sound(folders: Sequence[Path]) -> Iterable[tuple[Path, Tried]]:
+        return untried(folders, patience=1).items()
 
     live = Live(registry, trial)
-    live.load()
+    live.look()
     registry.promote("wine", published(registry, 3), "third")
-    monkeypatch.setattr("service.live.load", lambda folder: pytest.fail(f"{folder} was loaded"))
+    monkeypatch.setattr("service.loading.Model", lambda source: pytest.fail(f"{source.folder} was loaded"))
     live.look()
     assert live.refused == {"wine": "version 3 was refused: it crashes; version 2 is served instead"}
     with pytest.raises(BundleError, match="it crashes"):
@@ -254,10 +263,153 @@ def test_a_version_that_fails_its_trial_is_never_loaded(registry: Registry, monk
     assert [folder.name for folder in tried] == ["2", "3", "1"]
 
 
+def test_an_older_version_that_becomes_whole_later_is_served(registry: Registry, monkeypatch: pytest.MonkeyPatch):
+    """Where every version was damaged at the start, the first that is whole again answers, and then the champion."""
+    damage(registry, 1)
+    damage(registry, 2)
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    live = Live(registry)
+    live.look()
+    with pytest.raises(NoModelError, match=r"version 2 was refused.*version 1 was refused"):
+        live.get("wine")
+    damage(registry, 1)
+    now[0] = 10.0
+    live.look()
+    assert live.get("wine").version == 1
+    assert live.refused["wine"].endswith("; version 1 is served instead")
+    damage(registry, 2)
+    now[0] = 20.0
+    live.look()
+    assert (live.get("wine").version, live.refused) == (2, {})
+
+
+def test_a_look_that_takes_long_leaves_the_rest_to_the_next(registry: Registry, monkeypatch: pytest.MonkeyPatch):
+    """What there was no time to try is told of as such, and served by a later look."""
+    live = Live(registry)
+    monkeypatch.setattr("service.live.LOOK", 0)
+    live.look()
+    with pytest.raises(NoModelError, match="wine version 2 is to be tried first"):
+        live.check_ready()
+    monkeypatch.undo()
+    live.look()
+    assert (live.get("wine").version, live.refused) == (2, {})
+
+
+@pytest.mark.slow
+def test_models_whose_champions_hang_are_served_by_the_version_before(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[str, str], Path]
+):
+    """Each costs the start its brief time and no more; with its full time later, it is served."""
+    for name in ("ale", "beer"):
+        shutil.copytree(registry.home("wine"), registry.home(name))
+        for number in (1, 2):
+            changed(registry.place(name, number), manifest={"model": name})
+        mark(registry.place(name, 2), "hanging")
+    spoil("hanging", "time.sleep(6)")
+    monkeypatch.setattr("service.loading.BRIEF", 3.0)
+    live = Live(registry, partial(trial, memory=1 << 30))
+    live.look()
+    assert {name: model.version for name, model in live.champions.items()} == {"ale": 1, "beer": 1, "wine": 2}
+    told = "version 2 was refused: it was not loaded within 3 s; version 1 is served instead"
+    assert live.refused == {"ale": told, "beer": told}
+    give_up = time.monotonic() + 90
+    while live.refused and time.monotonic() < give_up:
+        live.look()
+    assert {model.version for model in live.champions.values()} == {2}
+
+
+def test_a_version_by_number_is_tried_in_one_thread(registry: Registry):
+    """Who asks before it was tried is told to ask again, at once; then the trial is over, and it answers."""
+    begun, go_on, tried = threading.Event(), threading.Event(), list[str]()
+
+    def slow(folders: Sequence[Path], *, patience: float) -> dict[Path, Tried]:
+        tried.extend(folder.name for folder in folders)
+        if folders[0].name != "2":
+            begun.set()
+            assert go_on.wait(30)
+        return untried(folders, patience=patience)
+
+    for number in (3, 4):
+        published(registry, number)
+    live = Live(registry, slow)
+    live.look()
+    live.watch(0.01)
+    for number in (1, 3, 4, 1, 3, 4):
+        with pytest.raises(LoadingError, match=f"wine version {number} is to be tried first"):
+            live.get("wine", number)
+    assert begun.wait(30)
+    assert tried == ["2", "1"]
+    assert live.get("wine").version == 2
+    go_on.set()
+    for number in (1, 3, 4):
+        assert _once_tried(lambda number=number: live.get("wine", number)).version == number
+    assert tried == ["2", "1", "3", "4"]
+
+
+def _once_tried(get: Callable[[], Model]) -> Model:
+    """Return what comes when no longer told to ask again."""
+    give_up = time.monotonic() + 30
+    while time.monotonic() < give_up:
+        with suppress(LoadingError):
+            return get()
+        time.sleep(0.005)
+    raise TimeoutError("it was never tried")
+
+
+@pytest.mark.slow
+def test_versions_that_hang_keep_nobody_waiting(
+    registry: Registry, tmp_path: Path, spoil: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+):
+    """While versions asked for by number hang, everything else is answered and one process a worker tries them."""
+    for number in range(3, 9):
+        mark(registry.place("wine", published(registry, number)), "hanging")
+    spoil("hanging", "time.sleep(600)")
+    most = 0
+    with serving(registry.folder, tmp_path, poll=0.1, deadline=4) as server:
+        address = f"http://{server.host}:{server.port}"
+        for number in [*range(3, 9)] * 5:
+            reply = requests.post(
+                f"{address}/models/wine/versions/{number}/predict", json={"instances": []}, timeout=60
+            )
+            assert reply.status_code == 503
+            if "is to be tried first" in reply.json()["detail"]:
+                assert reply.headers["Retry-After"] == "1"
+            else:
+                assert reply.json()["detail"] == "it was not loaded within 5 s"
+            assert requests.get(f"{address}/models", timeout=60).status_code == 200
+            workers = psutil.Process(server.process.pid).children()
+            most = max(most, *(len(worker.children()) for worker in workers))
+        assert most == 1
+
+
+@pytest.mark.slow
+def test_a_promotion_is_tried_once_a_worker(registry: Registry, tmp_path: Path, spoil: Callable[[str, str], Path]):
+    """A model of several megabytes is tried by each of two workers once, while it is asked for by number, too."""
+    mark(registry.place("wine", published(registry, 3)), "large" * 1_000_000)
+    signed = spoil("never", "pass")
+    with serving(registry.folder, tmp_path, poll=0.1) as server:
+        address = f"http://{server.host}:{server.port}"
+        while len(_signatures(signed)) < 2:
+            time.sleep(0.01)
+        registry.promote("wine", 3, "large")
+        give_up, same = time.monotonic() + 60, 0
+        while same < 20 and time.monotonic() < give_up:
+            requests.post(f"{address}/models/wine/versions/3/predict", json={"instances": []}, timeout=60)
+            version = requests.get(address, timeout=60).json()["models"]["wine"]
+            same = same + 1 if version == 3 else 0
+        assert same == 20
+    assert len(_signatures(signed)) == 4
+
+
+def _signatures(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.isdecimal()]
+
+
 def test_a_lost_pointer_leaves_what_is_served(registry: Registry):
     """Where the champion file, or the whole model, is gone, the version that was loaded answers on."""
     live = Live(registry)
-    live.load()
+    live.look()
     (registry.home("wine") / "champion").unlink()
     live.look()
     assert live.get("wine").version == 2
@@ -287,7 +439,7 @@ def test_a_pipe_in_place_of_the_sums_is_refused_and_not_waited_for(registry: Reg
     sums.unlink()
     os.mkfifo(sums)
     live = Live(registry)
-    starting = threading.Thread(target=live.load, daemon=True)
+    starting = threading.Thread(target=live.look, daemon=True)
     starting.start()
     starting.join(30)
     assert not starting.is_alive()
@@ -303,19 +455,39 @@ def test_a_model_whose_folder_cannot_be_read_leaves_the_others(registry: Registr
     spoilt.unlink()
     spoilt.mkdir()
     live = Live(registry)
-    live.load()
+    live.look()
     assert live.get("wine").version == 2
-    assert live.refused["houses"].startswith(f"houses/{name} cannot be read")
+    assert ("houses" in live.champions) == (name == "history.jsonl")
+    assert live.refused.get("houses", "").startswith("houses/champion cannot be read") == (name == "champion")
     registry.promote("wine", 1, "back")
     live.look()
     assert live.get("wine").version == 1
-    assert ("houses" in live.champions) == (name != "champion")
+
+
+def test_a_file_in_place_of_a_model_leaves_the_others(
+    registry: Registry, start: Callable[[], FlaskClient], caplog: pytest.LogCaptureFixture
+):
+    """It is told of at /models and once in the log, is answered calmly, and is forgotten when it is gone."""
+    odd = registry.folder / "odd"
+    odd.write_text("no folder")
+    client = start()
+    live = client.application.extensions["live"]
+    live.look()
+    told = "odd cannot be read (Not a directory): mend that and try again"
+    assert client.get("/models").json["refused"] == client.get("/health/ready").json["refused"] == {"odd": told}
+    assert [record.message for record in caplog.records if "odd" in record.message] == [told]
+    assert ask(client).json["version"] == 2
+    for reply in (ask(client, "/models/odd/predict"), client.get("/models/odd/versions")):
+        assert (reply.status_code, reply.json["detail"]) == (503, told)
+    odd.unlink()
+    live.look()
+    assert live.refused == {}
 
 
 def test_a_refusal_is_told_no_more_once_another_is_champion(registry: Registry):
     """Who goes back from a refused version to the one that is served is told of no refusal any more."""
     live = Live(registry)
-    live.load()
+    live.look()
     shutil.copytree(registry.place("wine", 1), registry.place("wine", 3))
     registry.promote("wine", 3, "third")
     damage(registry, 3)

@@ -218,6 +218,13 @@ def test_without_a_champion_file_the_history_counts(registry: Registry, reports:
     assert registry.versions("wine") == [3, 4, 8, 9]
 
 
+def test_a_model_whose_folder_is_none_is_passed(registry: Registry, reports: Path):
+    """What can be removed of the others is removed."""
+    removed = superfluous(registry, "wine", 1)
+    (registry.folder / "odd").write_text("")
+    assert removed and set(prune(registry, reports, 1)) >= {f"wine version {number}" for number in removed}
+
+
 def test_an_empty_house_has_nothing(tmp_path: Path):
     """No folder, no reports, nothing to remove and no error."""
     assert list(prune(Registry(tmp_path / "none"), tmp_path / "nothing", 5)) == []

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from service import bundle, publication
-from service.errors import NotFoundError, PromotionError
+from service.errors import BundleError, NotFoundError, PromotionError
 from service.live import Live
 from service.registry import Registry
 
@@ -36,6 +39,37 @@ def test_models_have_a_published_version(registry: Registry):
     (registry.folder / "file").touch()
     shutil.copytree(registry.place("wine", 11), registry.folder / "candidate" / "1")
     assert registry.models() == ["wine"]
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Go on without the rights of root, who may read everything."""
+    mine = os.geteuid()
+    if mine == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(mine)
+
+
+def test_a_folder_that_cannot_be_read_is_named_with_its_fault(wine_artifacts: Path):
+    """It takes no other model with it: the others are listed, and whoever asks it for more is told why not."""
+    with TemporaryDirectory() as folder:  # not in pytest's own, which nobody else may enter
+        Path(folder).chmod(0o755)
+        registry = Registry(Path(folder))
+        shutil.copytree(wine_artifacts / "wine", registry.home("wine"))
+        (registry.folder / "closed").mkdir(0)
+        with as_nobody():
+            assert (registry.names(), registry.models()) == (["closed", "wine"], ["wine"])
+            assert registry.fault("closed") == "closed cannot be read (Permission denied): mend that and try again"
+            for ask in (registry.versions, registry.champion, registry.history, registry.candidates_to_serve):
+                with pytest.raises(BundleError, match=r"closed.* cannot be read"):
+                    ask("closed")
+            live = Live(registry)
+            live.look()
+            assert live.get("wine").version == 1
+            assert live.refused == {"closed": registry.fault("closed")}
 
 
 def test_no_folder_no_models(tmp_path: Path):
@@ -110,7 +144,7 @@ def test_candidate_is_never_to_be_served(registry: Registry):
     """A champion file that names a candidate is refused with the reason, and the champion before is served."""
     (registry.home("wine") / "champion").write_text("11\n")
     live = Live(registry)
-    live.load()
+    live.look()
     assert live.champions["wine"].version == 1
     assert "version 11 was refused" in live.refused["wine"] and "version 1 is served instead" in live.refused["wine"]
 
@@ -148,7 +182,7 @@ def test_a_history_that_cannot_be_written_refuses_the_next_promotion(registry: R
     path = registry.home("wine") / "history.jsonl"
     path.rename(path.with_suffix(".kept"))
     path.mkdir()
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(BundleError, match="cannot be read"):
         registry.promote("wine", 2, "no history")
     assert registry.champion("wine") == 1
 

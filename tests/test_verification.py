@@ -144,6 +144,13 @@ def test_a_model_of_which_only_the_champion_file_is_left_is_told(registry: Regis
     assert faults(registry) == ["wine: the champion, 2, is not a published version: train it again"]
 
 
+def test_a_model_that_is_no_folder_is_told(registry: Registry):
+    """A file in a model's place is a fault, and the others are checked all the same."""
+    (registry.folder / "odd").write_text("")
+    assert faults(registry) == ["odd cannot be read (Not a directory): mend that and try again"]
+    assert (True, "wine version 1") in verify_all(registry)
+
+
 def test_a_file_that_cannot_be_opened_is_told(registry: Registry):
     """What the operating system refuses is a sentence, and other models are checked all the same."""
     shutil.copytree(registry.home("wine"), registry.folder / "yeast")

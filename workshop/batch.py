@@ -41,7 +41,7 @@ def predict_by(registry: Registry, name: str, version: int | None, rows: str, ou
             raise DataError(f"{option} is missing: name a file, such as {option} {such}")
     registry.check_model(name)
     live = Live(registry)
-    live.load()
+    live.look()
     model = live.get(name, version)
     count, warned = predict_file(model, Path(rows), Path(output))
     print(f"{count} predictions of {name} version {model.version} written to {output}")

@@ -7,26 +7,37 @@ from service.errors import BundleError
 from service.registry import Registry
 from workshop.menu import typed
 
+HEADS = ("model", "version", "estimator", "metric", "trained", "champion since and why, or the gate's verdict")
 WIDTH = 100
 """Letters of a reason that are listed; the history has all of it."""
 
 
 def table(registry: Registry) -> str:
     """Return every published version as aligned text, the champion marked, with the reason of its promotion."""
-    rows = [("model", "version", "estimator", "metric", "trained", "champion since and why, or the gate's verdict")]
+    rows: list[tuple[str, ...]] = [HEADS]
     for name in registry.names():
-        promoted = {event.version: event for event in registry.history(name)}
-        for version in reversed(bundle.versions(registry.home(name))):
-            estimator, metric, trained, verdict = _facts(registry, name, version)
-            event = promoted.get(version) if registry.champion(name) == version else None
-            why = f"{event.at[:16]}, {_one_line(event.reason)}" if event else _one_line(verdict)
-            rows.append((name, str(version), estimator, metric, trained, why))
+        try:
+            rows += _rows(registry, name)
+        except BundleError as error:  # the other models are listed all the same
+            rows.append((name, "", "", "", "", _one_line(str(error))))
     if len(rows) == 1:
         return "Nothing is published yet: run the pipeline."
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
+
+
+def _rows(registry: Registry, name: str) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    versions = reversed(bundle.versions(registry.home(name)))
+    promoted = {event.version: event for event in registry.history(name)}
+    for version in versions:
+        estimator, metric, trained, verdict = _facts(registry, name, version)
+        event = promoted.get(version) if registry.champion(name) == version else None
+        why = f"{event.at[:16]}, {_one_line(event.reason)}" if event else _one_line(verdict)
+        rows.append((name, str(version), estimator, metric, trained, why))
+    return rows
 
 
 def verdict(registry: Registry, name: str, version: int) -> str:

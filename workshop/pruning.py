@@ -18,7 +18,7 @@ def prune(registry: Registry, reports: Path, keep: int) -> Iterator[str]:
     A version is first renamed out of sight, then its reports are deleted and then its folder: a crash leaves it whole
     or gone, and the rest of it to the next time.
     """
-    for name in homes(registry):
+    for name in (name for name in homes(registry) if not registry.fault(name)):
         yield from _prune(registry, reports / name, name, keep)
     for path in filter(is_old, half_written_reports(reports)):
         delete(path)

@@ -30,9 +30,11 @@ def verify_all(registry: Registry) -> Iterator[Check]:
     """Yield what was found of every model: its versions, its champion, its history, and what crashes left."""
     if not registry.names():
         yield True, "nothing is published yet: run the pipeline"
-    for name in homes(registry):
+    for name in sorted({*homes(registry), *registry.names()}):
         try:
             yield from _verify(registry, name)
+        except BundleError as error:
+            yield False, str(error)
         except OSError as error:
             yield False, f"{name}: {error.filename} cannot be read ({error.strerror}): mend that and try again"
 
@@ -51,7 +53,7 @@ def _verify(registry: Registry, name: str) -> Iterator[Check]:
 def _version(registry: Registry, name: str, version: int) -> Check:
     place = registry.place(name, version)
     try:
-        if why := trial([place], config.read().max_memory)[place]:  # it may crash what loads it
+        if why := trial([place], config.read().max_memory)[place].why:  # it may crash what loads it
             raise BundleError(why)
         metrics = bundle.read(place).metrics
     except BundleError as error:

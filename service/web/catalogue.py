@@ -90,10 +90,10 @@ def one_version(name: str, version: int) -> Response:
 @catalogue.get("/models/<name>/versions/<int:version>/<page>.html")
 def report(name: str, page: str, version: int | None = None) -> Response:
     """Send the report of a version: its evaluation, which links to the other notebooks' pages."""
-    found = current.model(name, version)
-    folder = _config().reports / name / str(found.version)
+    number = current.version(name, version)
+    folder = _config().reports / name / str(number)
     if not re.fullmatch(r"[0-9a-z_]{1,64}", page) or not (folder / f"{page}.html").is_file():
-        raise NotFoundError(f"{name} version {found.version} has no report page {page[:40]!r}")
+        raise NotFoundError(f"{name} version {number} has no report page {page[:40]!r}")
     return send_from_directory(folder, f"{page}.html")
 
 
