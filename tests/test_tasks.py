@@ -195,12 +195,12 @@ def test_prune_says_what_it_removed(inv, artifacts, tmp_path):
     assert inv("verify", artifacts=artifacts).returncode == 0
 
 
-@pytest.mark.parametrize("words", [("promote", "wine", "1"), ("rollback", "wine"), ("prune",), ("models",)])
+@pytest.mark.parametrize("words", [("promote", "wine", "1"), ("rollback", "wine"), ("prune",)])
 def test_what_the_disk_refuses_is_told(inv, artifacts, words):
     """A file that cannot be read or written ends a command in its name and the reason."""
     (artifacts / "wine" / "history.jsonl").unlink()
     (artifacts / "wine" / "history.jsonl").mkdir()
-    fails(inv(*words, artifacts=artifacts), r"\S+/wine/history\.jsonl: Is a directory")
+    fails(inv(*words, artifacts=artifacts), r"wine/history\.jsonl cannot be read \(Is a directory\)")
 
 
 @pytest.mark.parametrize("keep", ["0", "-1", "many"])
