@@ -149,7 +149,7 @@ def test_unknown_model_is_answered_with_those_there_are(registry: Registry):
     """A model's name that does not exist is not found, and the message lists the names that do."""
     live = Live(registry)
     live.look()
-    with pytest.raises(NotFoundError, match=r"no model is called 'beer' \(models: wine\)"):
+    with pytest.raises(NotFoundError, match="no model is called 'beer'; the models are wine"):
         live.get("beer")
 
 

@@ -135,7 +135,7 @@ def test_a_kill_at_any_step_leaves_a_version_whole_or_gone(
         registry.promote("wine", 3, "by somebody who takes the lock")
         list(prune(registry, pages_of, 1))
         assert registry.versions("wine") == [1, 3] == pages(pages_of)
-        assert list(registry.folder.glob("**/.*")) == []
+        assert list(registry.home("wine").glob("**/.*")) == []
         if not killed:
             break
     assert steps > 10
