@@ -47,7 +47,7 @@ KINDS = (
     Kind(100, HEAD % (HELD - 1) + b"[" * 100_000, b"[", False),
     Kind(100, HEAD % (HELD * 2) + b"[" * (HELD + 1), b"[", False),
     Kind(100, SCRIPT, b"", True),
-    Kind(100, REPORT, b"", True),
+    Kind(300, REPORT, b"", True),
 )
 
 
@@ -114,30 +114,36 @@ def run(folder: Path, scale: float, serve: Callable[[Asked], AbstractContextMana
         with asking(others):
             time.sleep(max(3.0, SECONDS * scale))
         took, there = time.monotonic() - start, [len(each.connections) for each in slow]
+        under_way = sum(_open_reports(pid) for pid in service.workers())
         memory = max(_resident(pid) for pid in service.workers())
         for each in slow:
             each.ended.set()
         for each in slow:
             each.join()
-    return _judge(slow, there, others, took, memory)
+    return _judge(slow, there, under_way, others, took, memory)
 
 
 def _others(house: Asked, port: int) -> list[Client]:
-    kinds = [(house.one, [house.label]), (house.one, [house.label]), (house.many, house.labels)]
+    kinds = [(house.one, [house.label]), (house.one, [house.label]), (house.many, house.labels), (REPORT, house.report)]
     return [Client(port, sent, wanted, fresh, PATIENCE) for sent, wanted in kinds for fresh in (False, True)]
 
 
-def _judge(slow: list[Slow], there: list[int], others: list[Client], took: float, memory: int) -> Outcome:
+def _judge(
+    slow: list[Slow], there: list[int], under_way: int, others: list[Client], took: float, memory: int
+) -> Outcome:
     answered, lost, wrong = told(others)
     worst = min(_share(client) for client in others)  # who waits asks less often, and would hardly count among all
     seconds = sorted(each for client in others for each in client.seconds) or [0.0]
     broken = []
+    if under_way < there[-1] / 2:
+        broken.append(f"only {under_way} long replies were under way to slow readers")
     if worst < PROMISED:
         why = [*(each.why for each in lost), *wrong, "refused"][0]
         broken.append(f"requests of others were not answered: {worst:.2%} of one client were ({why})")
     return Outcome(
         f"slow heads, short bodies, long bodies, readers of a script and of a long page: {there} at once, "
-        f"{[each.opened for each in slow]} in all, {sum(each.dripped for each in slow)} bytes dripped in {took:.0f} s",
+        f"{[each.opened for each in slow]} in all, {under_way} long replies under way, "
+        f"{sum(each.dripped for each in slow)} bytes dripped in {took:.0f} s",
         f"{answered} requests of others answered, of each client {worst:.2%} or more, 99 % within "
         f"{seconds[len(seconds) * 99 // 100] * 1000:.0f} ms; the largest worker takes {memory >> 20} MB",
         broken,
@@ -146,6 +152,15 @@ def _judge(slow: list[Slow], there: list[int], others: list[Client], took: float
 
 def _share(client: Client) -> float:
     return client.answered / max(client.answered + client.refused + len(client.lost) + len(client.wrong), 1)
+
+
+def _open_reports(pid: int) -> int:
+    """Return how many files of a report a process reads from: one for each reply that is under way."""
+    found = 0
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found += each.readlink().suffix == ".html"
+    return found
 
 
 def _resident(pid: int) -> int:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -341,14 +341,19 @@ def all_artifacts(wine_artifacts: Path, houses_artifacts: Path, tmp_path_factory
 
 
 @contextmanager
-def serving(artifacts: Path, reports: Path, **settings: Any) -> Iterator[Server]:
-    """Run the real server on a free port of this machine, ready to answer; `settings` are `CELLAR_*` variables."""
+def serving(
+    artifacts: Path, reports: Path, program: Sequence[str] = ("-m", "service"), **settings: Any
+) -> Iterator[Server]:
+    """Run the real server, or what Python is told instead, on a free port of this machine, ready to answer.
+
+    `settings` are `CELLAR_*` variables.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     given = {"artifacts": artifacts, "reports": reports, **settings}
     process = subprocess.Popen(
-        [sys.executable, "-m", "service", "--port", str(port), "--workers", "2"],
+        [sys.executable, *program, "--port", str(port), "--workers", "2"],
         cwd=ROOT,
         env={**os.environ, **{f"CELLAR_{name.upper()}": str(value) for name, value in given.items()}},
     )

@@ -8,6 +8,7 @@ import re
 import select
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 
@@ -16,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy import Running, chunked, everything, replies, reply, request, running
 
-from service.server.connection import HEAD, HELD, PIPELINED
+from service.server.connection import PIPELINED, SLICE
+from service.server.incoming import HEAD, HEADERS, HELD
 
 GET = request(method="GET")
 LAST = request(method="GET", head="Connection: close\r\n")
@@ -151,6 +153,14 @@ def test_a_bent_chunk_is_refused(toy: Running, chunk: bytes, before: bytes):
     assert b"Connection: close" in told
 
 
+@pytest.mark.parametrize("name", ["X-A", "X-%d"])
+def test_headers_are_counted(toy: Running, name: str):
+    """As many headers as may be are taken, one more is refused, be they of one name or of many."""
+    lines = ["".join(f"{name % at if '%' in name else name}: 1\r\n" for at in range(more)) for more in (0, HEADERS - 1)]
+    assert [status for status, _, _ in replies(toy.talk(*[request(head=each) for each in lines]))] == [200, 200]
+    refused(toy, request(head=lines[1] + "X-B: 1\r\n"), 431, f"{HEADERS + 1} headers")
+
+
 def test_trailers_are_dropped(toy: Running):
     """A field behind the body is none of the request's headers, and no later request's."""
     end = b"0\r\nX-Token: stolen\r\nHost: y\r\n\r\n"
@@ -251,7 +261,13 @@ def test_a_value_is_not_taken_for_a_length(toy: Running):
 
 @pytest.mark.parametrize(
     ("path", "told"),
-    [("/fail", [500, 200]), ("/quick/fail", [500, 200]), ("/lazy", [200, 200]), ("/lazy?fail=0", [500, 200])],
+    [
+        ("/fail", [500, 200]),
+        ("/quick/fail", [500, 200]),
+        ("/lazy", [200, 200]),
+        ("/lazy?fail=0", [500, 200]),
+        ("/quick/pieces?length=1", [500, 200]),
+    ],
 )
 def test_an_application_that_fails_before_its_reply_is_told_as_500(toy: Running, path: str, told: list[int]):
     """Wherever it raises before the first piece, the client gets a whole reply, and the connection goes on."""
@@ -259,7 +275,7 @@ def test_an_application_that_fails_before_its_reply_is_told_as_500(toy: Running,
 
 
 @pytest.mark.parametrize(
-    "path", ["/lazy?fail=2", "/pieces?length=3001", "/pieces?length=2999", "/quick/pieces?length=1"]
+    "path", ["/lazy?fail=2", "/pieces?length=3001", "/pieces?length=2999", "/quick/pieces?length=1001"]
 )
 def test_a_reply_that_breaks_off_cannot_pass_for_whole(toy: Running, path: str):
     """What fails in the middle, or is not as long as it said, ends the connection without what would be the end."""
@@ -354,6 +370,49 @@ def test_requests_ahead_of_their_answers_are_not_gathered_without_end(toy: Runni
         assert resident(toy) < 150_000_000 and PIPELINED < 2000
 
 
+def test_bodies_ahead_of_their_answers_are_bounded_in_all(toy: Running):
+    """However many requests wait for their turn, they hold no more than one may; all of them are answered."""
+    asked = [request("/sleep?ms=1500"), *[request("/echo", BIG[: HELD - 200])] * 12, LAST]
+    with toy.connect() as client:
+        toy.ask("/echo", body=BIG)
+        before = resident(toy)
+        sender = threading.Thread(target=client.sendall, args=(b"".join(asked),))
+        sender.start()
+        time.sleep(1)
+        assert resident(toy) - before < 3 * HELD
+        told = replies(everything(client))
+        sender.join()
+    assert [json.loads(body)["size"] for _, _, body in told] == [0, *[HELD - 200] * 12, 0]
+
+
+def test_requests_that_come_at_once_are_not_all_made_at_once(toy: Running):
+    """Of thousands of requests in one piece those that wait for their turn stay bytes."""
+    with toy.connect() as client:
+        client.sendall(request("/sleep?ms=1000") + request("/quick/whole?size=1") * 4000 + LAST)
+        time.sleep(0.3)
+        assert toy.ask("/quick/alive")["Exchange"] < SLICE // 40
+        assert statuses(everything(client)) == [200] * 4002
+
+
+def test_thousands_of_requests_are_refused_one_after_the_other():
+    """What a worker refuses at once it refuses however much of it a client sends in one piece."""
+    with running(max_inflight=0) as toy:
+        assert len(replies(toy.talk(request() * 4000 + LAST, end=False))) == 4001
+
+
+def test_a_client_is_not_waited_for_while_it_waits():
+    """The time in which a body was not read, as requests before it were not answered, does not make it slow."""
+    with running(PATIENCE=1, SLOWEST=1_000_000, EVERY=0.1) as toy, toy.connect() as client:
+        sent = request("/sleep?ms=4000") + request("/echo", BIG * 2)
+        sender = threading.Thread(target=client.sendall, args=(sent[:-1],))
+        sender.start()
+        assert reply(client)[0].status == 200
+        sender.join()
+        time.sleep(0.5)
+        client.sendall(sent[-1:])
+        assert reply(client)[0].status == 200
+
+
 def resident(toy: Running) -> int:
     """Return the bytes of memory that the worker has."""
     (worker,) = toy.workers()
@@ -388,6 +447,22 @@ def test_who_fetches_nothing_is_given_up(hasty: Running, path: str):
         assert hasty.ask("/quick/alive")["Connection"] == 1
         with contextlib.suppress(ConnectionError):
             assert len(everything(client)) < 20_000_000
+
+
+@pytest.mark.parametrize(
+    "path", ["/whole?size=20000000", "/quick/whole?size=20000000", "/pieces?count=20&size=1000000"]
+)
+def test_who_fetches_too_slowly_is_given_up(path: str):
+    """A client that goes on fetching its reply, whole or in pieces, but more slowly than it may, gets no end of it."""
+    with running(PATIENCE=1, SLOWEST=5_000_000, EVERY=0.1) as toy, toy.connect() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        client.sendall(request(path))
+        found = 0
+        with contextlib.suppress(ConnectionError):
+            while piece := client.recv(1 << 16):
+                found += len(piece)
+                time.sleep(0.05)
+        assert (1 << 17) < found < 20_000_000
 
 
 def test_a_reader_that_is_slow_but_reads_is_served(hasty: Running):
