@@ -30,7 +30,7 @@ LAYERS = [
     {"dialects", "web.catalogue", "web.control", "web.documentation"},
     {"web.edge"},
     {"app"},
-    {"server.stream", "server.pace"},
+    {"server.stream", "server.pace", "server.crowd"},
     {"server.exchange"},
     {"server.incoming", "server.outgoing"},
     {"server.connection"},

@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,9 @@ import pytest
 from conftest import serving
 from toy import Running, children, everything, replies, reply, request, running
 
-from service.server.connection import CONNECTIONS, FILES, places
 from service.server.incoming import HELD
 
 BIG = b"x" * (HELD + 10_000)
-LONG = request("/pieces?count=90&size=1000000")
 
 
 @pytest.fixture
@@ -146,66 +144,6 @@ def test_a_slow_body_is_told_as_the_protocol_tells_errors(
     with serving(wine_artifacts, tmp_path, hasty, log="errors", deadline=0.5) as server:
         told = Running(server.process, server.port).talk(request(path, BIG)[:-1], end=False)
         assert told.startswith(b"HTTP/1.1 408 ") and b"too slowly" in told and shape in told
-
-
-# ---- more than one client may hold
-
-
-@pytest.mark.parametrize("sent", [b"", b"GET / HT", request("/quick/whole?size=9000000"), LONG])
-def test_a_crowd_makes_room(sent: bytes):
-    """Beyond so many connections that answered longest ago goes; who asks again and again stays, and who comes."""
-    with running(CONNECTIONS=20) as toy, ExitStack() as stack:
-        working, crowd = stack.enter_context(toy.connect()), []
-        for _ in range(40):
-            crowd.append(stack.enter_context(toy.connect()))
-            crowd[-1].sendall(sent)
-            working.sendall(request())
-            assert reply(working)[0].status == 200
-        assert toy.ask("/quick/alive")["Connection"] <= 20
-        for client in crowd[:15]:
-            with suppress(ConnectionError):
-                assert len(everything(client)) < 9_000_000
-
-
-def test_who_fetches_a_long_reply_goes_last():
-    """For one client too many an idle one goes before one that is on its way through a reply."""
-    with running(CONNECTIONS=3) as toy, ExitStack() as stack:
-        fetching, idle, other = (stack.enter_context(toy.connect()) for _ in range(3))
-        fetching.sendall(LONG)
-        time.sleep(0.2)
-        for client in (idle, other):
-            client.sendall(request())
-            reply(client)
-        assert toy.ask("/quick/echo")["size"] == 0
-        assert everything(idle) == b""
-        assert len(reply(fetching)[1]) == 90_000_000
-        other.sendall(request())
-        assert reply(other)[0].status == 200
-
-
-def test_where_all_wait_for_answers_one_more_is_told():
-    """No connection that waits for its answer is ended for another, which gets 503 and when to come again."""
-    with running(CONNECTIONS=3) as toy, ExitStack() as stack:
-        waiting = [stack.enter_context(toy.connect()) for _ in range(3)]
-        for client in waiting:
-            client.sendall(request("/sleep?ms=2000"))
-            time.sleep(0.1)
-        for _ in range(3):
-            with toy.connect() as client:
-                found, _ = reply(client)
-                assert (found.status, found.headers["Retry-After"], found.headers["Connection"]) == (503, "1", "close")
-        assert {reply(client)[0].status for client in waiting} == {200}
-
-
-def test_there_are_descriptors_for_all_connections():
-    """No more connections are taken than there are descriptors for them and for their files."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (300, hard))
-        assert places() == 300 // FILES
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert places() <= CONNECTIONS
 
 
 # ---- slow clients beside others

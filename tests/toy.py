@@ -238,10 +238,10 @@ def main() -> None:
     sys.path.insert(0, str(ROOT))
     from gunicorn.app.base import BaseApplication
 
-    from service.server import connection, incoming, outgoing, pace, stream, worker
+    from service.server import connection, crowd, incoming, outgoing, pace, stream, worker
 
     port, settings = int(sys.argv[1]), json.loads(sys.argv[2])
-    for module in (connection, incoming, outgoing, pace, stream, worker):
+    for module in (connection, crowd, incoming, outgoing, pace, stream, worker):
         for name, value in settings.items():
             if hasattr(module, name):
                 setattr(module, name, value)

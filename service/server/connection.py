@@ -8,7 +8,6 @@ taken.
 from __future__ import annotations
 
 import asyncio
-import resource
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -18,15 +17,12 @@ from typing import Any
 import msgspec
 
 from service.errors import RequestError, SlowError
+from service.server.crowd import make_room
 from service.server.exchange import Exchange, Server
 from service.server.incoming import BEGUN, HELD, NOTHING, Incoming
 from service.server.outgoing import Outgoing, Pieces
 from service.server.pace import PATIENCE, SLOWEST
 
-CONNECTIONS = 1024
-"""Connections that a worker has at most: one more takes the place of one that is not used."""
-FILES = 3
-"""Descriptors that a connection may need: its own, one for a long body and one for a long reply."""
 IDLE = 75
 """Seconds that a connection is kept without a request."""
 TELL = 2
@@ -59,7 +55,7 @@ class Connection(asyncio.Protocol):
         base = {**self.server.base, "REMOTE_ADDR": peer[0] if isinstance(peer, tuple) else ""}
         self.incoming, self.outgoing = Incoming(self, base), Outgoing(self.server, transport)
         self.server.connections.add(self)
-        if not _make_room(self.server.connections, self.server.places, self):
+        if not make_room(self.server.connections, self.server.places, self):
             self.refuse(503, "this service has as many clients as it takes: try again")
 
     # ---- what comes in
@@ -234,24 +230,3 @@ class Connection(asyncio.Protocol):
             self.refuse(408, f"the body came too slowly: nothing for {PATIENCE} s, or under {SLOWEST} bytes a second")
         elif incoming.stage == NOTHING and quiet and still >= patience:
             self.transport.close()
-
-
-def places() -> int:
-    """Return how many connections this process takes, of which each may need FILES descriptors."""
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return CONNECTIONS if most == resource.RLIM_INFINITY else min(CONNECTIONS, most // FILES)
-
-
-def _make_room(connections: set[Any], places: int, newcomer: Connection) -> bool:
-    """End those that were answered longest ago until there are places enough; return False if there are not.
-
-    None is ended that waits for an answer; one that only fetches its reply is, but after all that do not.
-    """
-    while len(connections) > places:
-        spare = [each for each in connections if each is not newcomer and (not each.active or each.active.opened)]
-        if not spare:
-            return False
-        least = min(spare, key=lambda each: (each.active is not None, each.answered))
-        connections.discard(least)
-        least.transport.abort()
-    return True

@@ -22,7 +22,8 @@ import uvloop
 from gunicorn.workers import base
 
 from service.calls import WAITING, too_late
-from service.server.connection import IDLE, Connection, places
+from service.server.connection import IDLE, Connection
+from service.server.crowd import places
 from service.server.exchange import Exchange
 from service.web.edge import REFUSED
 
