@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import serving
+from conftest import WINE, serving
 from toy import Running, children, everything, replies, reply, request, running
 
 from service.server.incoming import HELD
@@ -144,6 +144,21 @@ def test_a_slow_body_is_told_as_the_protocol_tells_errors(
     with serving(wine_artifacts, tmp_path, hasty, log="errors", deadline=0.5) as server:
         told = Running(server.process, server.port).talk(request(path, BIG)[:-1], end=False)
         assert told.startswith(b"HTTP/1.1 408 ") and b"too slowly" in told and shape in told
+
+
+def test_a_table_that_comes_slowly_is_answered(wine_artifacts: Path, tmp_path: Path):
+    """The deadline leaves out the time in which the rest of a table is waited for, in the application too."""
+    head, row = WINE.read_bytes().splitlines(keepends=True)[:2]
+    table = b"".join(line[: line.rindex(b",")] + b"\n" for line in [head, *[row] * 50_000])
+    sent = request("/models/wine/predict", table, head="Content-Type: text/csv\r\nAccept: text/csv\r\n")
+    with ExitStack() as stack:
+        server = stack.enter_context(serving(wine_artifacts, tmp_path, log="errors", deadline=4))
+        client = stack.enter_context(Running(server.process, server.port).connect(60))
+        client.sendall(sent[:-1])
+        time.sleep(6)
+        client.sendall(sent[-1:])
+        found, body = reply(client)
+    assert (found.status, len(body.splitlines())) == (200, 50_001)
 
 
 # ---- slow clients beside others

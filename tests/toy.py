@@ -201,6 +201,18 @@ def replies(told: bytes) -> list[tuple[int, dict[str, str], bytes]]:
     return found
 
 
+def statuses(told: bytes) -> list[int]:
+    """Return the statuses of all replies in a stream."""
+    return [status for status, _, _ in replies(told)]
+
+
+def resident(toy: Running) -> int:
+    """Return the bytes of memory that the worker has."""
+    (worker,) = toy.workers()
+    with open(f"/proc/{worker}/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+
 def open_bytes(told: bytes) -> Any:
     """Return a file that a reply cannot close before the next one was read."""
 
