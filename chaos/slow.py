@@ -26,9 +26,10 @@ PATIENCE = 10
 HELD = 1 << 21
 """Bytes of a body behind which the service begins to read it."""
 BUFFER = 1 << 12
-"""Bytes that a slow reader lets come at once."""
+"""Bytes that a slow reader lets come at once, and takes with every beat: twice what makes the service give it up."""
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+GOOD = b"HTTP/1.1 200"
 SCRIPT = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
 REPORT = b"GET /models/wine/report HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -67,8 +68,10 @@ class Slow(threading.Thread):
             start = time.monotonic()
             self.connections = [each for each in self.connections if self._goes_on(each)]
             while len(self.connections) < self.count and not self.ended.is_set():
-                with contextlib.suppress(OSError):
+                try:
                     self.connections.append(self._open())
+                except OSError:
+                    self.ended.wait(BEAT / 50)
             self.ended.wait(max(0, start + BEAT - time.monotonic()))
         for each in self.connections:
             each.close()
@@ -79,18 +82,21 @@ class Slow(threading.Thread):
         connection.settimeout(PATIENCE)
         connection.connect(("127.0.0.1", self.port))
         connection.sendall(self.kind.first)
+        if self.kind.reads and connection.recv(len(GOOD)) != GOOD:
+            connection.close()
+            raise ConnectionRefusedError  # too many came at once: it tries again
         connection.setblocking(False)
         self.opened += 1
         return connection
 
     def _goes_on(self, connection: socket.socket) -> bool:
-        """Send or fetch one byte; return whether the service still goes along."""
+        """Send one byte or fetch some; return whether the service still goes along."""
         try:
             if self.kind.drip:
                 connection.send(self.kind.drip)
             if self.kind.drip and connection.recv(1, socket.MSG_PEEK):
                 raise ConnectionError  # it is told that it is too slow
-            if not self.kind.drip and not connection.recv(1):
+            if self.kind.reads and not connection.recv(BUFFER):
                 raise ConnectionError
         except BlockingIOError:
             pass
@@ -143,7 +149,7 @@ def _judge(
     return Outcome(
         f"slow heads, short bodies, long bodies, readers of a script and of a long page: {there} at once, "
         f"{[each.opened for each in slow]} in all, {under_way} long replies under way, "
-        f"{sum(each.dripped for each in slow)} bytes dripped in {took:.0f} s",
+        f"{sum(each.dripped for each in slow)} beats in {took:.0f} s",
         f"{answered} requests of others answered, of each client {worst:.2%} or more, 99 % within "
         f"{seconds[len(seconds) * 99 // 100] * 1000:.0f} ms; the largest worker takes {memory >> 20} MB",
         broken,

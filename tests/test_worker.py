@@ -16,6 +16,7 @@ from conftest import WINE, serving
 from toy import Running, children, everything, replies, reply, request, running
 
 from service.server.incoming import HELD
+from service.server.worker import PATIENT
 
 BIG = b"x" * (HELD + 10_000)
 
@@ -171,6 +172,18 @@ def test_slow_bodies_and_slow_readers_take_nothing_from_others(toy: Running):
             for _ in range(100):
                 stack.enter_context(toy.connect()).sendall(asked)
         eventually(lambda: {toy.ask(path)["waiting"] for path in ("/quick/echo", "/echo")} == {1})
+
+
+def test_who_sends_well_is_read_beside_any_number_of_slow_senders(toy: Running):
+    """Where all threads wait for bodies the one that waited longest is let go for the next, and told."""
+    with ExitStack() as stack:
+        slow = [stack.enter_context(toy.connect()) for _ in range(PATIENT + 20)]
+        for client in slow:
+            client.sendall(request("/echo", BIG)[:-1])
+        for _ in range(3):
+            assert toy.ask("/echo", body=BIG)["size"] == len(BIG)
+        told = select.select(slow, [], [], 5)[0]
+        assert 20 < len(told) < PATIENT and {reply(client)[0].status for client in told} == {500}  # by the toy
 
 
 def test_who_reads_well_is_served_beside_any_number_of_slow_readers(toy: Running):

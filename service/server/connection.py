@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from service.errors import RequestError, SlowError
+from service.errors import CellarError, OverloadError, RequestError, SlowError
 from service.server.crowd import make_room
 from service.server.exchange import Exchange, Server
 from service.server.incoming import BEGUN, HELD, NOTHING, Incoming
@@ -31,6 +31,9 @@ PIPELINED = 16
 """Requests that a client may send ahead of their answers."""
 SLICE = 1 << 14
 """Bytes that are read before it is asked whether they were too many."""
+
+ERRORS: dict[int, type[CellarError]] = {error.status: error for error in (SlowError, OverloadError)}
+"""What the reader of a body is told that is not read to its end; where nothing stands, RequestError."""
 
 
 class Connection(asyncio.Protocol):
@@ -157,7 +160,7 @@ class Connection(asyncio.Protocol):
     def refuse(self, status: int, detail: str) -> None:
         """Say what is wrong with what is no request, and end; what was asked before it is answered first."""
         if self.incoming.stream:  # its reader answers
-            self.incoming.stream.end(SlowError(detail) if status == SlowError.status else RequestError(detail))
+            self.incoming.stream.end(ERRORS.get(status, RequestError)(detail))
         if self.last or self.gone:
             return
         self.last = True

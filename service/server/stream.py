@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from service.errors import RequestError
+from service.errors import CellarError
 
 FULL = 1 << 20
 """Bytes that may wait to be read; then the sender has to."""
@@ -21,7 +21,7 @@ class Stream(io.RawIOBase):
         self._resume = resume
         self._held = bytearray()
         self._ended, self._asked = False, True
-        self._error: RequestError | None = None
+        self._error: CellarError | None = None
         self._waited, self._waits = 0.0, 0.0
         self._changed = threading.Condition()
 
@@ -33,11 +33,16 @@ class Stream(io.RawIOBase):
             self._changed.notify()
             return self._asked
 
-    def end(self, error: RequestError | None = None) -> None:
+    def end(self, error: CellarError | None = None) -> None:
         """Say that nothing follows; the error, if there is one, is raised to the reader."""
         with self._changed:
             self._ended, self._error = True, error
             self._changed.notify()
+
+    @property
+    def waits(self) -> bool:
+        """Whether the reader waits for the sender."""
+        return self._waits > 0
 
     def waited(self) -> float:
         """Return the seconds for which the reader waited for the sender: none of its own time."""

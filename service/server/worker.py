@@ -213,8 +213,7 @@ class Worker(base.Worker):  # type: ignore[misc]
 
     def submit(self, exchange: Exchange) -> None:
         """Have a request answered: soon, after what came before it; one too many hears so at once."""
-        # Bodies that are still coming wait for their clients, not for this worker.
-        waiting = len(self.coming.requests) if exchange.stream else len(self.whole.requests) + len(self.ready)
+        waiting = self._count_coming() if exchange.stream else len(self.whole.requests) + len(self.ready)
         exchange.environ[WAITING] = waiting + 1
         if waiting >= self.limit:
             self.loop.call_soon(self._answer_now, exchange)
@@ -223,6 +222,18 @@ class Worker(base.Worker):  # type: ignore[misc]
         if not self.scheduled:
             self.scheduled = True
             self.loop.call_soon(self._answer)
+
+    def _count_coming(self) -> int:
+        """Return how many long bodies wait for this worker, and not for their clients.
+
+        Where these take the threads of others, those that were waited for longest are ended.
+        """
+        coming = self.coming.requests
+        slow = [(each.stream.waited(), each.connection) for each in coming if each.stream and each.stream.waits]
+        slow.sort(key=lambda each: each[0], reverse=True)
+        for _, connection in slow[: max(0, len(coming) + 1 - PATIENT)]:
+            connection.refuse(503, "others send faster, and too many send at once: try again")
+        return len(coming) - len(slow)
 
     def call(self, function: Callable[..., Any], *args: Any) -> None:
         """Call a function in the event loop, from whatever thread."""
