@@ -174,9 +174,9 @@ def test_slow_bodies_and_slow_readers_take_nothing_from_others(toy: Running):
         eventually(lambda: {toy.ask(path)["waiting"] for path in ("/quick/echo", "/echo")} == {1})
 
 
-def test_who_sends_well_is_read_beside_any_number_of_slow_senders(toy: Running):
+def test_who_sends_well_is_read_beside_any_number_of_slow_senders():
     """Where all threads wait for bodies the one that waited longest is let go for the next, and told."""
-    with ExitStack() as stack:
+    with running(max_inflight=1000) as toy, ExitStack() as stack:
         slow = [stack.enter_context(toy.connect()) for _ in range(PATIENT + 20)]
         for client in slow:
             client.sendall(request("/echo", BIG)[:-1])
