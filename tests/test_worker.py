@@ -183,7 +183,7 @@ def test_who_sends_well_is_read_beside_any_number_of_slow_senders():
         for _ in range(3):
             assert toy.ask("/echo", body=BIG)["size"] == len(BIG)
         told = select.select(slow, [], [], 5)[0]
-        assert 20 < len(told) < PATIENT and {reply(client)[0].status for client in told} == {500}  # by the toy
+        assert len(told) >= 20 and {reply(client)[0].status for client in told} == {500}  # by the toy
 
 
 def test_who_reads_well_is_served_beside_any_number_of_slow_readers(toy: Running):

@@ -189,6 +189,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         if self.ppid != os.getppid():
             self.close()
         self._end_the_late()
+        self._end_the_slowest()
         for connection in list(self.connections):
             connection.sweep(LINGER if self.closing else IDLE)
         if self.closing and not (self.connections or self.tasks):
@@ -224,16 +225,8 @@ class Worker(base.Worker):  # type: ignore[misc]
             self.loop.call_soon(self._answer)
 
     def _count_coming(self) -> int:
-        """Return how many long bodies wait for this worker, and not for their clients.
-
-        Where these take the threads of others, those that were waited for longest are ended.
-        """
-        coming = self.coming.requests
-        slow = [(each.stream.waited(), each.connection) for each in coming if each.stream and each.stream.waits]
-        slow.sort(key=lambda each: each[0], reverse=True)
-        for _, connection in slow[: max(0, len(coming) + 1 - PATIENT)]:
-            connection.refuse(503, "others send faster, and too many send at once: try again")
-        return len(coming) - len(slow)
+        """Return how many long bodies wait for this worker, and not for their clients."""
+        return sum(not (each.stream and each.stream.waits) for each in self.coming.requests)
 
     def call(self, function: Callable[..., Any], *args: Any) -> None:
         """Call a function in the event loop, from whatever thread."""
@@ -292,6 +285,14 @@ class Worker(base.Worker):  # type: ignore[misc]
             self.call(self.fail, exchange, error)
         finally:
             self.call(crew.requests.pop, exchange)
+
+    def _end_the_slowest(self) -> None:
+        """Where bodies that come slowly take the threads of others, end those that were waited for longest."""
+        coming = self.coming.requests
+        slow = [(each.stream.waited(), each.connection) for each in coming if each.stream and each.stream.waits]
+        slow.sort(key=lambda each: each[0], reverse=True)
+        for _, connection in slow[: max(0, len(coming) - PATIENT)]:
+            connection.refuse(503, "others send faster, and too many send at once: try again")
 
     def _end_the_late(self) -> None:
         """Tell who waits for longer than the deadline, though the thread cannot be told; replace what hangs."""
