@@ -152,10 +152,10 @@ def post(document: Any, path: str = "/predict") -> bytes:
 
 
 def again(sent: bytes, expected: Any) -> Iterator[Request]:
-    """Return one request again and again, whose reply is to hold one document."""
+    """Return one request again and again, whose reply is to hold one document, or to be these bytes."""
 
     def judge(reply: Reply) -> None:
-        if reply.status != 200 or json.loads(reply.body) != expected:
+        if reply.status != 200 or expected != (reply.body if type(expected) is bytes else json.loads(reply.body)):
             raise WrongError(f"{reply.status} {reply.body[:100]!r}")
 
     return itertools.repeat(Request(sent, judge))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chaos.asked import Asked, build, crowd, served
-from chaos.clients import Client, faults
+from chaos.clients import Client, again, faults
 from chaos.crowd import asking, told
 from chaos.experiment import Experiment, Outcome
 from chaos.serving import Served
@@ -27,9 +27,10 @@ PATIENCE = 10
 HELD = 1 << 21
 """Bytes of a body behind which the service begins to read it."""
 BUFFER = 1 << 12
-"""Bytes that a slow reader lets come at once."""
+"""Bytes that a slow reader lets come at once, and takes with every beat: twice what makes the service give it up."""
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+GOOD = b"HTTP/1.1 200"
 SCRIPT = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
 REPORT = b"GET /models/wine/report HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -48,7 +49,7 @@ KINDS = (
     Kind(100, HEAD % (HELD - 1) + b"[" * 100_000, b"[", False),
     Kind(100, HEAD % (HELD * 2) + b"[" * (HELD + 1), b"[", False),
     Kind(100, SCRIPT, b"", True),
-    Kind(100, REPORT, b"", True),
+    Kind(300, REPORT, b"", True),
 )
 
 
@@ -68,8 +69,10 @@ class Slow(threading.Thread):
             start = time.monotonic()
             self.connections = [each for each in self.connections if self._goes_on(each)]
             while len(self.connections) < self.count and not self.ended.is_set():
-                with contextlib.suppress(OSError):
+                try:
                     self.connections.append(self._open())
+                except OSError:
+                    self.ended.wait(BEAT / 50)
             self.ended.wait(max(0, start + BEAT - time.monotonic()))
         for each in self.connections:
             each.close()
@@ -80,18 +83,21 @@ class Slow(threading.Thread):
         connection.settimeout(PATIENCE)
         connection.connect(("127.0.0.1", self.port))
         connection.sendall(self.kind.first)
+        if self.kind.reads and connection.recv(len(GOOD)) != GOOD:
+            connection.close()
+            raise ConnectionRefusedError  # too many came at once: it tries again
         connection.setblocking(False)
         self.opened += 1
         return connection
 
     def _goes_on(self, connection: socket.socket) -> bool:
-        """Send or fetch one byte; return whether the service still goes along."""
+        """Send one byte or fetch some; return whether the service still goes along."""
         try:
             if self.kind.drip:
                 connection.send(self.kind.drip)
             if self.kind.drip and connection.recv(1, socket.MSG_PEEK):
                 raise ConnectionError  # it is told that it is too slow
-            if not self.kind.drip and not connection.recv(1):
+            if self.kind.reads and not connection.recv(BUFFER):
                 raise ConnectionError
         except BlockingIOError:
             pass
@@ -115,31 +121,50 @@ def run(folder: Path, scale: float, serve: Callable[[Asked], AbstractContextMana
         with asking(others):
             time.sleep(max(3.0, SECONDS * scale))
         took, there = time.monotonic() - start, [len(each.connections) for each in slow]
+        under_way = sum(_open_reports(pid) for pid in service.workers())
         memory = max(_resident(pid) for pid in service.workers())
         for each in slow:
             each.ended.set()
         for each in slow:
             each.join()
-    return _judge(slow, there, others, took, memory)
+    return _judge(slow, there, under_way, others, took, memory)
 
 
-def _judge(slow: list[Slow], there: list[int], others: list[Client], took: float, memory: int) -> Outcome:
+def _others(house: Asked, port: int) -> list[Client]:
+    report = [Client(port, again(REPORT, house.report), fresh, PATIENCE) for fresh in (False, True)]
+    return [*crowd(house, port, PATIENCE), *report]
+
+
+def _judge(
+    slow: list[Slow], there: list[int], under_way: int, others: list[Client], took: float, memory: int
+) -> Outcome:
     seen = told(others)
-    worst = min(
-        client.seen.answered / max(client.seen.asked, 1) for client in others
-    )  # who waits asks less often, and would hardly count among all
+    # Who waits asks less often, and would hardly count among all.
+    worst = min(client.seen.answered / max(client.seen.asked, 1) for client in others)
     seconds = sorted(seen.seconds) or [0.0]
     broken = []
+    if under_way < there[-1] / 2:
+        broken.append(f"only {under_way} long replies were under way to slow readers")
     if worst < PROMISED:
         why = "; ".join(faults(seen))
         broken.append(f"requests of others were not answered: {worst:.2%} of one client were ({why})")
     return Outcome(
         f"slow heads, short bodies, long bodies, readers of a script and of a long page: {there} at once, "
-        f"{[each.opened for each in slow]} in all, {sum(each.dripped for each in slow)} bytes dripped in {took:.0f} s",
+        f"{[each.opened for each in slow]} in all, {under_way} long replies under way, "
+        f"{sum(each.dripped for each in slow)} beats in {took:.0f} s",
         f"{seen.answered} requests of others answered, of each client {worst:.2%} or more, 99 % within "
         f"{seconds[len(seconds) * 99 // 100] * 1000:.0f} ms; the largest worker takes {memory >> 20} MB",
         broken,
     )
+
+
+def _open_reports(pid: int) -> int:
+    """Return how many files of a report a process reads from: one for each reply that is under way."""
+    found = 0
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found += each.readlink().suffix == ".html"
+    return found
 
 
 def _resident(pid: int) -> int:

@@ -28,6 +28,9 @@ REFUSED = "cellar.refused"
 WAITING = "cellar.waiting"
 """Where our own server puts how many requests its worker is at, with this one."""
 
+WAITED = "cellar.waited"
+"""Where our own server puts a function that tells for how many seconds a request's client was waited for."""
+
 PIECE = 1 << 13
 """Bytes that are unpacked at once: what follows a member is copied for the next, and there may be very many."""
 
@@ -145,8 +148,14 @@ class Call:
 
     def check_time(self) -> None:
         """Raise DeadlineError if the request takes longer than CELLAR_DEADLINE."""
-        if time.perf_counter() > self.environ[BEGUN] + self.config.deadline:
+        if self.seconds_left() < 0:
             raise too_late(self.config.deadline)
+
+    def seconds_left(self) -> float:
+        """Return what is left of CELLAR_DEADLINE, of which a client that sends slowly takes nothing."""
+        waited = self.environ[WAITED]() if WAITED in self.environ else 0.0
+        left: float = self.environ[BEGUN] + waited + self.config.deadline - time.perf_counter()
+        return left
 
 
 def decode(

@@ -133,6 +133,13 @@ class MediaTypeError(RequestError):
     title = "Media type not spoken"
 
 
+class SlowError(RequestError):
+    """Raised if a request's body comes more slowly than the service waits for it."""
+
+    status = 408
+    title = "Request Timeout"
+
+
 class UnauthorizedError(RequestError):
     """Raised if a request lacks the token that it needs; `challenge` is how a client may send it."""
 

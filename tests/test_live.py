@@ -18,6 +18,7 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
+from chaos.serving import serving
 from service import bundle, publication
 from service.app import create_app
 from service.errors import BundleError, LoadingError, NoModelError, NotFoundError
@@ -26,7 +27,7 @@ from service.loading import untried
 from service.model import Model
 from service.registry import Registry
 from service.trial import Tried, trial
-from tests.conftest import changed, mark, serving
+from tests.conftest import changed, mark
 
 
 @pytest.fixture

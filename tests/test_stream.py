@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 import tracemalloc
 
 import pytest
@@ -55,12 +56,30 @@ def test_a_torn_end_is_an_error_to_who_waits_and_to_who_comes_later():
 
     reader = threading.Thread(target=read)
     reader.start()
-    stream.end(torn=True)
+    stream.end(RequestError("torn"))
     reader.join(10)
-    assert caught == ["the body ended early: send it again"]
+    assert caught == ["torn"]
     stream.feed(b"abc")
     with pytest.raises(RequestError):
         stream.read(10)
+
+
+def test_only_the_time_of_the_sender_is_counted():
+    """What a reader waits for the sender is told, while it waits too; what it does itself is not."""
+    stream = Stream(never)
+    stream.feed(b"abc")
+    time.sleep(0.1)
+    stream.read(3)
+    assert stream.waited() == 0
+    reader = threading.Thread(target=stream.read, args=(1,))
+    reader.start()
+    while stream.waited() < 0.2:
+        time.sleep(0.01)
+    stream.feed(b"d")
+    reader.join(10)
+    waited = stream.waited()
+    time.sleep(0.1)
+    assert stream.waited() == waited >= 0.2
 
 
 def test_the_sender_waits_while_enough_is_held():

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import WINE
 from toy import Running, children, everything, replies, reply, request, running
 
 from chaos.serving import serving
-from service.server.connection import HELD
+from service.server.incoming import HELD
+from service.server.worker import PATIENT
 
 BIG = b"x" * (HELD + 10_000)
 
@@ -62,13 +64,17 @@ def test_a_late_request_is_told_though_its_thread_goes_on(hurried: Running):
     assert pid(hurried) == before
 
 
-def test_a_body_that_is_late_is_told(hurried: Running):
-    """A thread that waits for the rest of a body is let go when the request's time is over."""
-    with hurried.connect() as client:
+def test_a_body_that_its_client_makes_late_is_not_late(hurried: Running):
+    """The time in which the rest of a body is waited for does not count, that of the thread that reads it does."""
+    with hurried.connect() as client, hurried.connect() as other:
         client.sendall(request("/echo", BIG)[:-1])
-        found, _ = reply(client)
+        other.sendall(request("/sleep?ms=2500", BIG)[:-1])
+        found, _ = reply(other)
         assert (found.status, found.headers["Connection"]) == (504, "close")
-        assert everything(client) == b""
+        assert everything(other) == b""
+        time.sleep(1)
+        client.sendall(b"x")
+        assert reply(client)[0].status == 200
     eventually(lambda: hurried.ask("/quick/alive")["Stream"] == 0)
 
 
@@ -110,16 +116,51 @@ def test_an_event_loop_that_hangs_is_replaced():
         assert pid(toy) != before
 
 
+def changed(change: str) -> list[str]:
+    """Return what Python is told so that it runs the service with something changed."""
+    return ["-c", f"{change}\nfrom service.__main__ import main\nmain()"]
+
+
 @pytest.mark.parametrize(
-    ("path", "shape"), [("/models/wine/predict", b'"status":504'), ("/v1/models/wine:predict", b'{"error"')]
+    ("path", "shape"), [("/models/wine/explain", b'"status":504'), ("/v1/models/wine:explain", b'{"error"')]
 )
 def test_lateness_is_told_as_the_protocol_tells_errors(wine_artifacts: Path, tmp_path: Path, path: str, shape: bytes):
     """What the server ends is told by the real application, in the shape that was asked in, and counted."""
-    with serving(wine_artifacts, tmp_path, deadline=0.5) as server:
+    hangs = changed("import time\nfrom service import explanation\nexplanation.explain = lambda *_: time.sleep(3)")
+    row = b'{"instances": [[13.2, 1.78, 2.14, 11.2, 100, 2.65, 2.76, 0.26, 1.28, 4.38, 1.05, 3.4, 1050]]}'
+    with serving(wine_artifacts, tmp_path, hangs, deadline=0.5) as server:
         toy = Running(server.process, server.port)
-        told = toy.talk(request(path, BIG)[:-1], end=False)
+        told = toy.talk(request(path, row, head="Connection: close\r\n"), end=False)
         assert told.startswith(b"HTTP/1.1 504 ") and b"CELLAR_DEADLINE" in told and shape in told
         eventually(lambda: b"DeadlineError" in toy.talk(request("/metrics", method="GET")))
+
+
+@pytest.mark.parametrize(
+    ("path", "shape"), [("/models/wine/predict", b'"status":408'), ("/v1/models/wine:predict", b'{"error"')]
+)
+def test_a_slow_body_is_told_as_the_protocol_tells_errors(
+    wine_artifacts: Path, tmp_path: Path, path: str, shape: bytes
+):
+    """A client that does not send the rest of a long body is told 408 by who reads it, whatever the deadline."""
+    hasty = changed("from service.server import pace\npace.PATIENCE = 2")
+    with serving(wine_artifacts, tmp_path, hasty, log="errors", deadline=0.5) as server:
+        told = Running(server.process, server.port).talk(request(path, BIG)[:-1], end=False)
+        assert told.startswith(b"HTTP/1.1 408 ") and b"too slowly" in told and shape in told
+
+
+def test_a_table_that_comes_slowly_is_answered(wine_artifacts: Path, tmp_path: Path):
+    """The deadline leaves out the time in which the rest of a table is waited for, in the application too."""
+    head, row = WINE.read_bytes().splitlines(keepends=True)[:2]
+    table = b"".join(line[: line.rindex(b",")] + b"\n" for line in [head, *[row] * 50_000])
+    sent = request("/models/wine/predict", table, head="Content-Type: text/csv\r\nAccept: text/csv\r\n")
+    with ExitStack() as stack:
+        server = stack.enter_context(serving(wine_artifacts, tmp_path, log="errors", deadline=4))
+        client = stack.enter_context(Running(server.process, server.port).connect(60))
+        client.sendall(sent[:-1])
+        time.sleep(6)
+        client.sendall(sent[-1:])
+        found, body = reply(client)
+    assert (found.status, len(body.splitlines())) == (200, 50_001)
 
 
 # ---- slow clients beside others
@@ -132,6 +173,30 @@ def test_slow_bodies_and_slow_readers_take_nothing_from_others(toy: Running):
             for _ in range(100):
                 stack.enter_context(toy.connect()).sendall(asked)
         eventually(lambda: {toy.ask(path)["waiting"] for path in ("/quick/echo", "/echo")} == {1})
+
+
+def test_who_sends_well_is_read_beside_any_number_of_slow_senders():
+    """Where all threads wait for bodies the one that waited longest is let go for the next, and told."""
+    with running(max_inflight=1000) as toy, ExitStack() as stack:
+        slow = [stack.enter_context(toy.connect()) for _ in range(PATIENT + 20)]
+        for client in slow:
+            client.sendall(request("/echo", BIG)[:-1])
+        for _ in range(3):
+            assert toy.ask("/echo", body=BIG)["size"] == len(BIG)
+        told = select.select(slow, [], [], 5)[0]
+        assert len(told) >= 20 and {reply(client)[0].status for client in told} == {500}  # by the toy
+
+
+def test_who_reads_well_is_served_beside_any_number_of_slow_readers(toy: Running):
+    """Hundreds of replies in pieces that are not taken hold up no other, since no thread waits for them."""
+    with ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context(toy.connect()).sendall(request("/pieces?count=100&size=1000000"))
+        for _ in range(3):
+            with toy.connect() as client:
+                client.sendall(request("/pieces?count=100&size=100000"))
+                assert len(reply(client)[1]) == 10_000_000
+        assert toy.ask("/quick/alive")["threads"] < 50
 
 
 # ---- the end

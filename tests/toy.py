@@ -82,6 +82,11 @@ class Toy:
         start("200 OK", [*START, ("Content-Length", str(length))] if length >= 0 else START)
         return (b"x" * size for _ in range(count))
 
+    def whole(self, environ: Environ, start: Callable[..., Any], size: int = 1000) -> Any:
+        """Answer in one piece."""
+        start("200 OK", START)
+        return [b"x" * size]
+
     def lazy(self, environ: Environ, start: Callable[..., Any], fail: int = 9) -> Any:
         """Begin the reply only with its first piece, and fail before a piece."""
         for number in range(3):
@@ -198,6 +203,18 @@ def replies(told: bytes) -> list[tuple[int, dict[str, str], bytes]]:
     return found
 
 
+def statuses(told: bytes) -> list[int]:
+    """Return the statuses of all replies in a stream."""
+    return [status for status, _, _ in replies(told)]
+
+
+def resident(toy: Running) -> int:
+    """Return the bytes of memory that the worker has."""
+    (worker,) = toy.workers()
+    with open(f"/proc/{worker}/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+
 def open_bytes(told: bytes) -> Any:
     """Return a file that a reply cannot close before the next one was read."""
 
@@ -233,10 +250,10 @@ def main() -> None:
     sys.path.insert(0, str(ROOT))
     from gunicorn.app.base import BaseApplication
 
-    from service.server import connection, stream, worker
+    from service.server import connection, crowd, incoming, outgoing, pace, stream, worker
 
     port, settings = int(sys.argv[1]), json.loads(sys.argv[2])
-    for module in (connection, stream, worker):
+    for module in (connection, crowd, incoming, outgoing, pace, stream, worker):
         for name, value in settings.items():
             if hasattr(module, name):
                 setattr(module, name, value)

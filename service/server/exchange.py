@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from service.server.stream import Stream
 
 NAMES = {b"Content-Type": "CONTENT_TYPE", b"Content-Length": "CONTENT_LENGTH"}
 """What the WSGI environ calls a header, as far as clients have sent it."""
@@ -13,14 +16,43 @@ NAMES_KEPT, NAME_KEPT = 256, 64
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n")
 
 
-class Exchange:
-    """One request, and how its reply begins."""
+class Server(Protocol):
+    """What a connection asks of the worker that it belongs to."""
 
-    __slots__ = ("bare", "chunked", "connection", "environ", "keep", "opened", "told")
+    now: float
+    date: bytes
+    closing: bool
+    most: int
+    places: int
+    base: dict[str, Any]
+    connections: set[Any]
+
+    def submit(self, exchange: Exchange) -> None:
+        """Have a request answered."""
+
+    def lost(self, connection: Any) -> None:
+        """Forget a connection that is gone."""
+
+    def call(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call a function in the event loop, from whatever thread."""
+
+    def beside(self, function: Callable[[], Any]) -> None:
+        """Call a function in one of the threads that make replies in pieces."""
+
+    def fail(self, exchange: Exchange, error: BaseException) -> None:
+        """Tell of a request that could not be answered."""
+
+
+class Exchange:
+    """One request, how many bytes it came in, and how its reply begins; a body that is still coming is a stream."""
+
+    __slots__ = ("bare", "chunked", "connection", "environ", "keep", "opened", "size", "stream", "told")
 
     def __init__(self, connection: Any, environ: dict[str, Any], keep: bool) -> None:
         self.connection, self.environ, self.keep = connection, environ, keep
         self.told, self.bare, self.chunked, self.opened = b"", False, False, False
+        self.stream: Stream | None = None
+        self.size = 0
 
     def start(self, status: str, headers: list[tuple[str, str]], error: Any = None) -> None:
         """Take note of the status and the headers: WSGI's `start_response`; ValueError if they would be misread."""

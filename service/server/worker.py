@@ -23,6 +23,7 @@ from gunicorn.workers import base
 
 from service.calls import REFUSED, WAITING, too_late
 from service.server.connection import IDLE, Connection
+from service.server.crowd import places
 from service.server.exchange import Exchange
 from service.server.listening import Listening, refuse_newcomers
 
@@ -31,7 +32,7 @@ log = logging.getLogger("cellar")
 THREADS = 4
 """Requests that are answered beside the event loop at the same time: long ones, and all that Flask answers."""
 PATIENT = 128
-"""Requests that come, and replies that go, at the same time while a thread waits for the rest, as clients please."""
+"""Requests that come at the same time while a thread waits for the rest, as clients please."""
 START = 300
 """Seconds until a worker that does not even begin to serve is taken for hung."""
 AGAIN = 1.0
@@ -91,7 +92,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         self.loop = uvloop.new_event_loop()
         asyncio.set_event_loop(self.loop)
         self.whole, self.coming = Crew(THREADS), Crew(PATIENT)
-        self.senders = ThreadPoolExecutor(PATIENT)
+        self.senders = ThreadPoolExecutor(THREADS)
         self.connections: set[Connection] = set()
         self.ready: deque[Exchange] = deque()
         self.scheduled = self.closing = False
@@ -101,6 +102,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         os.utime(self.tmp.fileno(), (self.now + START, self.now + START))
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        self.places = places()
         code = 0
         try:
             super().init_process()
@@ -175,6 +177,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         if self.ppid != os.getppid():
             self._end_alone()
         self._end_the_late()
+        self._end_the_slowest()
         for connection in list(self.connections):
             connection.sweep(LINGER if self.closing else IDLE)
         if self.closing and not (self.listening.sockets or self.connections or self.tasks):
@@ -201,21 +204,36 @@ class Worker(base.Worker):  # type: ignore[misc]
 
     def submit(self, exchange: Exchange) -> None:
         """Have a request answered: soon, after what came before it; one too many hears so at once."""
-        # Bodies that are still coming wait for their clients, not for this worker.
-        coming = exchange.connection.stream
-        waiting = len(self.coming.requests) if coming else len(self.whole.requests) + len(self.ready)
+        waiting = self._count_coming() if exchange.stream else len(self.whole.requests) + len(self.ready)
         exchange.environ[WAITING] = waiting + 1
         if waiting >= self.limit:
-            self._answer_now(exchange)
+            self.loop.call_soon(self._answer_now, exchange)
             return
         self.ready.append(exchange)
         if not self.scheduled:
             self.scheduled = True
             self.loop.call_soon(self._answer)
 
+    def _count_coming(self) -> int:
+        """Return how many long bodies wait for this worker, and not for their clients."""
+        return sum(not (each.stream and each.stream.waits) for each in self.coming.requests)
+
     def call(self, function: Callable[..., Any], *args: Any) -> None:
         """Call a function in the event loop, from whatever thread."""
         self.loop.call_soon_threadsafe(function, *args)
+
+    def beside(self, function: Callable[[], Any]) -> None:
+        """Call a function in one of the threads that make replies in pieces."""
+        self.senders.submit(function)
+
+    def fail(self, exchange: Exchange, error: BaseException) -> None:
+        """Tell of a request that could not be answered."""
+        log.error("a request failed outside of the application", exc_info=error)
+        if exchange.opened:
+            exchange.connection.break_off(exchange)
+        else:
+            exchange.start("500 Internal Server Error", [("Content-Type", "text/plain")])
+            exchange.connection.finish(exchange, b"")
 
     def _answer(self) -> None:
         """Answer requests in their order, but look at the sockets in between."""
@@ -225,7 +243,7 @@ class Worker(base.Worker):  # type: ignore[misc]
             if self.wsgi.is_quick(exchange.environ):
                 self._answer_now(exchange)
             else:
-                crew = self.coming if exchange.connection.stream else self.whole
+                crew = self.coming if exchange.stream else self.whole
                 crew.requests[exchange] = self.now
                 crew.pool.submit(self._answer_beside, exchange, crew)
             if time.perf_counter() - began > SLICE:
@@ -240,9 +258,9 @@ class Worker(base.Worker):  # type: ignore[misc]
             if type(reply) is list:
                 exchange.connection.finish(exchange, reply[0] if len(reply) == 1 else b"".join(reply))
             else:
-                self.senders.submit(self._send, exchange, reply)
+                exchange.connection.send(exchange, reply)
         except Exception as error:
-            self._fail(exchange, error)
+            self.fail(exchange, error)
 
     def _answer_beside(self, exchange: Exchange, crew: Crew) -> None:
         try:
@@ -252,37 +270,27 @@ class Worker(base.Worker):  # type: ignore[misc]
             if type(reply) is list:
                 self.call(exchange.connection.finish, exchange, b"".join(reply))
             else:
-                self.senders.submit(self._send, exchange, reply)
+                self.call(exchange.connection.send, exchange, reply)
         except Exception as error:
-            self.call(self._fail, exchange, error)
+            self.call(self.fail, exchange, error)
         finally:
             self.call(crew.requests.pop, exchange)
 
-    def _send(self, exchange: Exchange, reply: Any) -> None:
-        try:
-            exchange.connection.send(exchange, reply)
-        except ConnectionError:
-            self.call(exchange.connection.break_off, exchange)
-        except Exception as error:
-            self.call(self._fail, exchange, error)
-        finally:
-            if hasattr(reply, "close"):
-                reply.close()
-
-    def _fail(self, exchange: Exchange, error: Exception) -> None:
-        log.error("a request failed outside of the application", exc_info=error)
-        if exchange.opened:
-            exchange.connection.break_off(exchange)
-        else:
-            exchange.start("500 Internal Server Error", [("Content-Type", "text/plain")])
-            exchange.connection.finish(exchange, b"")
+    def _end_the_slowest(self) -> None:
+        """Where bodies that come slowly take the threads of others, end those that were waited for longest."""
+        coming = self.coming.requests
+        slow = [(each.stream.waited(), each.connection) for each in coming if each.stream and each.stream.waits]
+        slow.sort(key=lambda each: each[0], reverse=True)
+        for _, connection in slow[: max(0, len(coming) - PATIENT)]:
+            connection.refuse(503, "others send faster, and too many send at once: try again")
 
     def _end_the_late(self) -> None:
         """Tell who waits for longer than the deadline, though the thread cannot be told; replace what hangs."""
         for exchange, came in [*self.whole.requests.items(), *self.coming.requests.items()]:
-            if self.now - came > self.deadline:
+            took = self.now - came - (exchange.stream.waited() if exchange.stream else 0)
+            if took > self.deadline:
                 self._tell_too_late(exchange)
-            if self.now - came > STUCK * (self.deadline + EVERY) and not self.closing:
+            if took > STUCK * (self.deadline + EVERY) and not self.closing:
                 log.error("a thread hangs at %s: the worker is replaced", exchange.environ["PATH_INFO"][:200])
                 self.close()
                 self.loop.call_later(self.deadline, self.loop.stop)  # nobody else ends it where a client goes on

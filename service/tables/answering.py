@@ -13,7 +13,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header, parse_options_header
 
 from service import calibration, include
-from service.calls import BEGUN, JSON, Answer, Call
+from service.calls import JSON, Answer, Call
 from service.errors import InputError, MediaTypeError, Problem
 from service.include import Asked
 from service.model import CHUNK, Prediction
@@ -184,8 +184,7 @@ def _plain(data: memoryview, call: Call) -> memoryview:
 
 
 def _unpacked(packed: bodies.Body | memoryview, form: unpacking.Form, call: Call) -> memoryview:
-    left = call.environ[BEGUN] + call.config.deadline - time.perf_counter()
-    return unpacking.unpacked(packed, form, call.config.max_table, left)
+    return unpacking.unpacked(packed, form, call.config.max_table, call.seconds_left())
 
 
 def _columns(call: Call, asked: Asked, prediction: Prediction) -> Columns:
