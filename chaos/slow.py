@@ -24,6 +24,10 @@ BEAT = 0.5
 PROMISED = 0.999
 PATIENCE = 10
 """Seconds that another client waits for its answer."""
+AT_ONCE = 2
+"""Seconds within which a slow one has to be let in."""
+GATHER = 20
+"""Seconds after which it begins though not all slow ones are there."""
 HELD = 1 << 21
 """Bytes of a body behind which the service begins to read it."""
 BUFFER = 1 << 12
@@ -79,16 +83,22 @@ class Slow(threading.Thread):
 
     def _open(self) -> socket.socket:
         connection = socket.socket()
+        try:
+            self._begin(connection)
+        except OSError:
+            connection.close()
+            raise
+        self.opened += 1
+        return connection
+
+    def _begin(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-        connection.settimeout(PATIENCE)
+        connection.settimeout(AT_ONCE)
         connection.connect(("127.0.0.1", self.port))
         connection.sendall(self.kind.first)
         if self.kind.reads and connection.recv(len(GOOD)) != GOOD:
-            connection.close()
             raise ConnectionRefusedError  # too many came at once: it tries again
         connection.setblocking(False)
-        self.opened += 1
-        return connection
 
     def _goes_on(self, connection: socket.socket) -> bool:
         """Send one byte or fetch some; return whether the service still goes along."""
@@ -115,7 +125,8 @@ def run(folder: Path, scale: float, serve: Callable[[Asked], AbstractContextMana
         slow = [Slow(service.port, kind, max(1, round(kind.count * scale))) for kind in KINDS]
         for each in slow:
             each.start()
-        while not all(len(each.connections) == each.count for each in slow):
+        give_up = time.monotonic() + GATHER
+        while not all(len(each.connections) == each.count for each in slow) and time.monotonic() < give_up:
             time.sleep(0.05)
         start, others = time.monotonic(), crowd(house, service.port, PATIENCE)
         with asking(others):
@@ -143,7 +154,7 @@ def _judge(
     worst = min(client.seen.answered / max(client.seen.asked, 1) for client in others)
     seconds = sorted(seen.seconds) or [0.0]
     broken = []
-    if under_way < there[-1] / 2:
+    if under_way < slow[-1].count / 2:
         broken.append(f"only {under_way} long replies were under way to slow readers")
     if worst < PROMISED:
         why = "; ".join(faults(seen))
