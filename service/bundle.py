@@ -63,6 +63,13 @@ def read(folder: Path) -> Bundle:
     )
 
 
+def read_metrics(folder: Path) -> Metrics | None:
+    """Return what was measured of the bundle in `folder`, without its model; BundleError if that is damaged."""
+    digest = read_sums(folder).get(METRICS)
+    place = folder / METRICS
+    return parsed(_read_verified(place, digest), Metrics, place) if digest else None
+
+
 def is_published(folder: Path) -> bool:
     """Whether the bundle in `folder` was evaluated, by what its sums name."""
     try:

@@ -117,11 +117,11 @@ def test_versions_come_with_their_history(artifacts: Path, tmp_path: Path):
 
 
 def test_the_gates_verdict_stands_beside_each_version(artifacts: Path, tmp_path: Path):
-    """What was held back, and why, is seen of every version, of the one that is served too; damage is seen as such."""
+    """What was held back, and why, is seen of every version, of the one that is served too; a lost verdict as damage."""
     for number in (2, 10):
         shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / str(number))
     changed(artifacts / "wine" / "2", metrics={"verdict": {"promote": False, "reasons": ["failed: worse"]}})
-    (artifacts / "wine" / "10" / bundle.MODEL).write_bytes(b"x")
+    (artifacts / "wine" / "10" / bundle.METRICS).write_bytes(b"x")
     Registry(artifacts).promote("wine", 2, "by force")
     client = create_app({"artifacts": artifacts, "reports": tmp_path}).test_client()
     verdicts = client.get("/models/wine/versions").json["verdicts"]

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, current_app, make_response, render_template, request, send_from_directory
 
-from service import calibration, include, promotion
+from service import bundle, calibration, include, promotion
 from service.config import Config
 from service.contents import Manifest, Metrics
-from service.errors import NotFoundError, PromotionError
+from service.errors import BundleError, NotFoundError
 from service.model import Model
 from service.registry import Registry
 from service.web import current
@@ -137,8 +137,8 @@ def describe(model: Model) -> dict[str, Any]:
 
 def _verdict(registry: Registry, name: str, version: int) -> str:
     try:
-        return promotion.verdict(promotion.held_back(registry, name, version))
-    except PromotionError:
+        return promotion.verdict(promotion.objection(bundle.read_metrics(registry.place(name, version))))
+    except BundleError:
         return "damaged"
 
 
