@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,7 +69,7 @@ def test_a_host_that_is_not_ours_is_told(free, host):
 def test_welcome_tells_how_to_ask(request, house):
     """The command can be pasted into a shell, also with quotes in names, and its JSON is the example row."""
     registry = Registry(request.getfixturevalue(house))
-    told = server.welcome("http://127.0.0.1:5000/", registry)
+    told = server.welcome("http://127.0.0.1:5000/", registry, 7)
     name = registry.models()[0]
     words = shlex.split(next(line for line in told.splitlines() if line.startswith("curl ")))
     assert words[:2] == ["curl", f"http://127.0.0.1:5000/models/{name}/predict"]
@@ -83,37 +85,75 @@ def test_welcome_tells_how_to_ask(request, house):
 
 def test_welcome_without_a_model(tmp_path):
     """A house without a model still says where it is served."""
-    assert server.welcome("http://[::1]:5000/", Registry(tmp_path)).strip() == "Serving on http://[::1]:5000/"
+    told = server.welcome("http://[::1]:5000/", Registry(tmp_path), 7)
+    assert told.strip() == "Serving on http://[::1]:5000/ (process 7)"
 
 
 def test_welcome_prefers_the_default_model(houses_artifacts, monkeypatch):
     """The command asks the model that CELLAR_DEFAULT_MODEL names."""
     monkeypatch.setenv("CELLAR_DEFAULT_MODEL", "prices")
-    assert "/models/prices/predict" in server.welcome("http://x/", Registry(houses_artifacts))
+    assert "/models/prices/predict" in server.welcome("http://x/", Registry(houses_artifacts), 7)
 
 
-def test_serving_tells_where_answers_and_stops(wine_artifacts, tmp_path, free):
-    """The real server says where once it is ready, its own command gets an answer, and SIGTERM ends it with 0."""
+@pytest.fixture
+def serving(wine_artifacts, tmp_path, free):
+    """The function that starts the real server, and gives the process, what it said and the service's process id."""
     told = (
         "import sys; from pathlib import Path; from service.registry import Registry; from workshop import server; "
         f"sys.exit(server.run('127.0.0.1', {free}, 1, Registry(Path({str(wine_artifacts)!r}))))"
     )
     environ = {**os.environ, "CELLAR_ARTIFACTS": str(wine_artifacts), "CELLAR_REPORTS": str(tmp_path)}
-    with subprocess.Popen(
-        [sys.executable, "-c", told], cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True
-    ) as running:
-        lines = []
-        while not lines or not lines[-1].startswith("Stop with"):
-            lines.append(running.stdout.readline())
-            assert lines[-1], "".join(lines)
+
+    @contextmanager
+    def started(*before):
+        words = [*before, sys.executable, "-c", told]
+        with subprocess.Popen(words, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True) as running:
+            lines = []
+            while not lines or not lines[-1].startswith("Stop with"):
+                lines.append(running.stdout.readline())
+                assert lines[-1], "".join(lines)
+            yield running, lines, int(re.search(r"\(process (\d+)\)", "".join(lines))[1])
+
+    return started
+
+
+def ends(running, port):
+    """Return the exit code of who started a service once that has ended, too, and the port is free."""
+    running.communicate(timeout=20)  # until the last of the processes that have its output has ended
+    server.check_free("127.0.0.1", port)
+    return running.returncode
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_serving_tells_where_answers_and_stops(serving, free, number, code):
+    """Once it is ready it says where, its own command gets an answer, and the service ends with who started it: told
+    to end, its terminal closed, or killed."""
+    with serving() as (running, lines, _):
         words = shlex.split(next(line for line in lines if line.startswith("curl ")))
         request = urllib.request.Request(words[1], words[5].encode(), dict([words[3].split(": ")]))
         with urllib.request.urlopen(request, timeout=10) as reply:
             assert reply.status == 200 and json.load(reply)
+        running.send_signal(number)
+        assert ends(running, free) == code
+
+
+def test_the_process_that_is_named_takes_the_signals(serving, free):
+    """It is the one that stands in docs/serving.md: told to end, it ends all."""
+    with serving() as (running, _, service):
+        os.kill(service, signal.SIGTERM)
+        assert ends(running, free) == 0
+
+
+def test_with_nohup_the_terminal_may_close(serving, free):
+    """Where SIGHUP was ignored from the start the service answers after one, and SIGTERM still ends it."""
+    with serving("nohup") as (running, _, _):
+        running.send_signal(signal.SIGHUP)
+        for _ in range(3):
+            urllib.request.urlopen(f"http://127.0.0.1:{free}/health/live", timeout=10).close()
         running.send_signal(signal.SIGTERM)
-        assert running.wait(timeout=20) == 0
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", free)) != 0
+        assert ends(running, free) == 0
 
 
 def test_a_port_is_claimed_once(free, tmp_path):

@@ -84,21 +84,36 @@ def run(host: str, port: int, workers: int, registry: Registry) -> int:
     # In a group of its own, so that Ctrl-C reaches this process alone, which stops the others in order.
     environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
     server = subprocess.Popen([sys.executable, "-m", "service", *words], env=environ, process_group=0)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, frame: server.send_signal(signal.SIGTERM))
-    try:
+    with _ended_with_us(server):
         if _wait_until_ready(server, host, port):
-            print(welcome(f"http://{f'[{host}]' if ':' in host else host}:{port}/", registry), flush=True)
+            base = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+            print(welcome(base, registry, server.pid), flush=True)
         return max(server.wait(), 0)
-    finally:
-        if server.poll() is None:
-            server.terminate()
-            server.wait()
 
 
-def welcome(base: str, registry: Registry) -> str:
-    """Return the addresses to open and a command that asks for a prediction."""
-    lines = ["", f"Serving on {base}", f"  the models    {base}models", f"  one report    {base}models/{{}}/report", ""]
+@contextmanager
+def _ended_with_us(server: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End the server in order when this process is told to end, when its terminal closes, and when it is killed."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup means that the terminal may close
+            signal.signal(number, lambda received, frame: server.send_signal(signal.SIGTERM))
+    # Nobody writes to it: its reading ends when this process does, however that comes about.
+    words = ["sh", "-c", 'read -r nothing; kill -TERM "$0"', str(server.pid)]
+    out = subprocess.DEVNULL
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=out, stderr=out, process_group=0) as watcher:
+        try:
+            yield
+        finally:
+            if server.poll() is None:
+                server.terminate()
+                server.wait()
+            watcher.kill()
+
+
+def welcome(base: str, registry: Registry, process: int) -> str:
+    """Return the addresses to open, a command that asks for a prediction, and which process takes signals."""
+    served = f"Serving on {base} (process {process})"
+    lines = ["", served, f"  the models    {base}models", f"  one report    {base}models/{{}}/report", ""]
     default = config.read().default_model
     for name in sorted(registry.models(), key=lambda name: (name != default, name)):
         manifest = _manifest(registry, name)
