@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
+from conftest import changed
 
-from service import bundle, publication
+from service import bundle, promotion, publication
+from service.errors import PromotionError
 from service.registry import Registry
 from workshop.verification import verify_all
 
@@ -41,7 +44,7 @@ def test_what_is_sound_passes(registry: Registry):
 def test_an_empty_house_is_sound(tmp_path: Path):
     """With nothing published there is nothing wrong, and the cure is told."""
     for folder in (tmp_path, tmp_path / "none"):
-        assert list(verify_all(Registry(folder))) == [(True, "nothing is published yet: run the pipeline")]
+        assert list(verify_all(Registry(folder))) == [(True, "nothing is published yet: inv pipeline publishes")]
 
 
 def test_a_model_that_nobody_promoted_is_sound(registry: Registry):
@@ -65,6 +68,20 @@ def test_damage_of_the_champion_is_told_with_who_could_be(registry: Registry):
     damaged, champion = faults(registry)
     assert "golden.json is damaged" in damaged
     assert champion == "wine: the champion, 2, is damaged: inv promote wine 1 makes a sound one champion"
+
+
+def test_the_cure_is_whole_where_the_gate_held_the_sound_one_back(registry: Registry):
+    """The command that is told has what the gate asks for, and typed as it is it mends the house."""
+    reasons = {"verdict": {"promote": False, "reasons": ["failed: worse"]}}
+    changed(registry.place("wine", 1), metrics=reasons)
+    (registry.place("wine", 2) / bundle.GOLDEN).write_bytes(b"{}")
+    cure = faults(registry)[-1].removeprefix("wine: the champion, 2, is damaged: ")
+    words = shlex.split(cure.removesuffix(" makes a sound one champion"))
+    assert words[:5] == ["inv", "promote", "wine", "1", "--force"] and words[5] == "--reason"
+    with pytest.raises(PromotionError):
+        promotion.promote(registry, "wine", 1)
+    promotion.promote(registry, "wine", 1, words[6], force=True)
+    assert [told.split(":")[0] for told in faults(registry)] == ["wine version 2"]
 
 
 @pytest.mark.parametrize("version", [3, 7])
@@ -111,15 +128,19 @@ def test_the_cure_cures(registry: Registry):
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        (b'{"at": "torn', "line 3 of history.jsonl cannot be read"),
-        (b"\xff\xff\n[]\n\n", "lines 3, 4 of history.jsonl cannot be read"),
+        (b'{"at": "torn', "line 3 of {} cannot be read, and what it says does not count: take it out by hand"),
+        (
+            b"\xff\xff\n[]\n\n",
+            "lines 3, 4 of {} cannot be read, and what they say does not count: take them out by hand",
+        ),
     ],
 )
 def test_lines_that_cannot_be_read_are_counted(registry: Registry, more: bytes, told: str):
-    """A torn line, as a crash leaves it, and one of something else are named by number; a blank one is none."""
-    with (registry.home("wine") / "history.jsonl").open("ab") as file:
+    """A torn line, as a crash leaves it, and others that are none are named by number and file; blank ones are none."""
+    path = registry.home("wine") / "history.jsonl"
+    with path.open("ab") as file:
         file.write(more)
-    assert [fault.startswith(f"wine: {told}, and") for fault in faults(registry)] == [True]
+    assert faults(registry) == [f"wine: {told.format(path)}"]
 
 
 def test_what_crashes_left_is_told(registry: Registry):

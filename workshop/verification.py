@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from service import bundle, config
+from service import bundle, config, promotion
 from service.errors import BundleError, CellarError
 from service.files import half_written
 from service.registry import CHAMPION, HISTORY, Registry
@@ -29,7 +29,7 @@ def tell(checks: Iterable[Check], more: str = "") -> None:
 def verify_all(registry: Registry) -> Iterator[Check]:
     """Yield what was found of every model: its versions, its champion, its history, and what crashes left."""
     if not registry.names():
-        yield True, "nothing is published yet: run the pipeline"
+        yield True, f"nothing is published yet: {typed('pipeline')} publishes"
     for name in sorted({*homes(registry), *registry.names()}):
         try:
             yield from _verify(registry, name)
@@ -77,7 +77,7 @@ def _champion(registry: Registry, name: str, sound: list[int]) -> Iterator[Check
         yield False, f"{name}: the champion, {champion}, is damaged: {_cure(registry, name, sound)}"
     elif not history or history[-1].version != champion:
         ends = f"{HISTORY} ends with version {history[-1].version}" if history else f"{HISTORY} says nothing"
-        stays = f"{typed(f'promote {name} {champion}')} puts it on record, or promote another"
+        stays = f"{promoting(registry, name, champion)} puts it on record, or promote another"
         yield False, f"{name}: the champion is {champion}, and {ends}: {stays}"
 
 
@@ -85,14 +85,21 @@ def _cure(registry: Registry, name: str, sound: list[int]) -> str:
     """Return what makes a sound version champion: the latest that was, else the newest."""
     known = [*registry.candidates_to_serve(name), *reversed(registry.versions(name))]
     best = [version for version in known if version in sound and version in registry.versions(name)]
-    return f"{typed(f'promote {name} {best[0]}')} makes a sound one champion" if best else "train it again"
+    return f"{promoting(registry, name, best[0])} makes a sound one champion" if best else "train it again"
+
+
+def promoting(registry: Registry, name: str, version: int) -> str:
+    """Return the command that makes a sound version champion, by force and with a reason if the gate held it back."""
+    held_back = promotion.held_back(registry, name, version)
+    return typed(f"promote {name} {version}" + ' --force --reason "none better is sound"' * bool(held_back))
 
 
 def _history(registry: Registry, name: str) -> Iterator[Check]:
     lines = registry.unreadable_lines(name)
     if lines:
-        which = f"line{'s' * (len(lines) > 1)} {', '.join(map(str, lines))} of {HISTORY}"
-        yield False, f"{name}: {which} cannot be read, and what they said does not count: take them out by hand"
+        which, what, them = ("lines", "they say", "them") if len(lines) > 1 else ("line", "it says", "it")
+        where = f"{which} {', '.join(map(str, lines))} of {registry.home(name) / HISTORY}"
+        yield False, f"{name}: {where} cannot be read, and what {what} does not count: take {them} out by hand"
 
 
 def _leftovers(registry: Registry, name: str) -> Iterator[Check]:
