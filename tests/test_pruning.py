@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service import bundle, files, publication
+from service import bundle, files, promotion, publication
 from service.errors import PromotionError
 from service.registry import Registry
 from workshop.leftovers import half_removed, removed_name
@@ -211,6 +211,25 @@ def test_the_newest_number_stays_though_it_is_damaged(registry: Registry, report
     assert bundle.versions(registry.home("wine")) == [3, 4, 8, 9]
 
 
+@pytest.mark.parametrize("file", [bundle.MODEL, bundle.SUMS])
+def test_a_damaged_champion_does_not_count(registry: Registry, reports: Path, file: str):
+    """With the champion before it damaged, the one before that stays, and a rollback leads there where it can."""
+    (registry.place("wine", 3) / file).write_bytes(b"")
+    list(prune(registry, reports, 1))
+    assert registry.champion("wine") == 4
+    assert {1, 4, 9} <= set(registry.versions("wine")) <= {1, 3, 4, 9}
+    if file == bundle.MODEL:
+        assert promotion.rollback(registry, "wine").version == 1
+
+
+def test_what_is_damaged_is_none_of_the_newest(registry: Registry, reports: Path):
+    """As many sound ones stay as are asked for; the champion stays, damaged or not, and who would answer for it."""
+    for version in (4, 8, 9):
+        (registry.place("wine", version) / bundle.MODEL).write_bytes(b"")
+    list(prune(registry, reports, 1))
+    assert registry.versions("wine") == [3, 4, 7, 9]
+
+
 def test_without_a_champion_file_the_history_counts(registry: Registry, reports: Path):
     """What would be served in its place stays."""
     (registry.home("wine") / "champion").unlink()
@@ -255,9 +274,7 @@ def test_every_rollback_within_reach_survives(
 def _house(tmp_path_factory: pytest.TempPathFactory, wine_artifacts: Path) -> Registry:
     folder = tmp_path_factory.mktemp("many") / "artifacts"
     for number in range(1, 10):
-        place = folder / "wine" / str(number)
-        place.mkdir(parents=True)
-        shutil.copy(wine_artifacts / "wine" / "1" / bundle.SUMS, place)
+        shutil.copytree(wine_artifacts / "wine" / "1", folder / "wine" / str(number))
     return Registry(folder)
 
 

@@ -28,26 +28,48 @@ def prune(registry: Registry, reports: Path, keep: int) -> Iterator[str]:
 def superfluous(registry: Registry, name: str, keep: int) -> list[int]:
     """Return the versions that may go: candidates older than a day, and of the others those that are not to be kept.
 
-    Kept are the champion, those that rollbacks lead to from it and that were champion last, `keep` of each, and the
-    `keep` newest that are published.
+    Kept are the champion, the sound ones that rollbacks lead to from it and those that were champion last, `keep` of
+    each, and the `keep` newest sound ones that are published. What is damaged stands in for none of them.
     """
     numbers = bundle.versions(registry.home(name))
     candidates = [version for version in numbers if _is_candidate(registry.place(name, version))]
     old = [version for version in candidates if is_old(registry.place(name, version))]
     once = [version for version in numbers if version not in candidates]
-    kept = {*_line_of_champions(registry, name, keep), *registry.candidates_to_serve(name)[:keep]}
-    kept |= {*registry.versions(name)[-keep:], *once[-1:]}  # the last, damaged or not: no number is given twice
+    sound = [version for version in once if _is_sound(registry.place(name, version))]
+    latest = [version for version in registry.candidates_to_serve(name) if version in sound]
+    kept = {*_ways_back(registry, name, keep, latest), *latest[:keep]}
+    kept |= {*sound[-keep:], *once[-1:]}  # the last, damaged or not: no number is given twice
     return sorted({*old, *once} - kept)
 
 
-def _line_of_champions(registry: Registry, name: str, keep: int) -> list[int]:
-    """Return the champion and where rollbacks lead from it, one after the other, at most `keep` of them."""
+def _ways_back(registry: Registry, name: str, keep: int, latest: list[int]) -> set[int]:
+    """Return the champion, the `keep` sound ones to go back to from it, and what rollbacks pass on their way there.
+
+    Where they lead to too few, as past what is lost or cannot be read, the `latest` champions fill up.
+    """
+    line = _line_of_champions(registry, name)
+    order = dict.fromkeys([*(version for version in line if version in latest), *latest])
+    goals = [version for version in order if version != registry.champion(name)][:keep]
+    reach = max((line.index(version) for version in goals if version in line), default=0)
+    return {*line[: reach + 1], *goals}
+
+
+def _line_of_champions(registry: Registry, name: str) -> list[int]:
+    """Return the champion and where rollbacks lead from it, one after the other."""
     line: list[int] = []
     version = registry.champion(name)
-    while version is not None and version not in line and len(line) <= keep:
+    while version is not None and version not in line:
         line.append(version)
         version = registry.champion_before(name, version)
     return line
+
+
+def _is_sound(folder: Path) -> bool:
+    try:
+        bundle.read(folder)
+    except BundleError:
+        return False
+    return True
 
 
 def _is_candidate(folder: Path) -> bool:
