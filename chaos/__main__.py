@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import pkgutil
 import tempfile
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import chaos
 from chaos.experiment import Experiment, Outcome
 from service.errors import CellarError
+from workshop.menu import typed
 
 
 def experiments() -> dict[int, Experiment]:
@@ -21,17 +24,39 @@ def experiments() -> dict[int, Experiment]:
     return {each.number: each for each in sorted(held)}
 
 
+class Parser(argparse.ArgumentParser):
+    """A command line that is refused in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with what is wrong and where all is said."""
+        self.exit(2, f"{message}; {self.prog} --help shows all there are\n")
+
+
 def main() -> int:
     """Run what was asked for; return how many experiments broke something."""
     known = experiments()
-    parser = argparse.ArgumentParser(prog="inv chaos", description=__doc__)
-    parser.add_argument("--only", default="", help=f"numbers, such as 1,4; there are {', '.join(map(str, known))}")
-    parser.add_argument("--scale", type=float, default=1.0, help="0.01 for a hundredth of each")
+    listed = ", ".join(map(str, known))
+    parser = Parser(prog=typed("chaos --"), description="Run experiments that disturb the service, and tell what held.")
+    parser.add_argument("--only", default="", help=f"numbers, such as 1,4; there are {listed}")
+    parser.add_argument("--scale", default="1", help="0.01 for a hundredth of each")
     options = parser.parse_args()
-    numbers = [int(text) for text in options.only.split(",") if text] or list(known)
-    if unknown := set(numbers) - set(known):
-        parser.error(f"there is no experiment {min(unknown)}: there are {', '.join(map(str, known))}")
-    return sum(_tell(known[number], options.scale) for number in numbers)
+    texts = options.only.split(",") if options.only else [str(number) for number in known]
+    for text in texts:
+        if text not in map(str, known):
+            parser.error(f"--only: there is no experiment {text[:40]!r}, there are {listed}")
+    scale = _scale(options.scale)
+    if not scale:
+        parser.error(f"--scale must be a number above 0, such as 0.01, got {options.scale[:40]!r}")
+    return sum(_tell(known[int(text)], scale) for text in texts)
+
+
+def _scale(text: str) -> float:
+    """Return a number above zero, 0 for what is none."""
+    try:
+        scale = float(text)
+    except ValueError:
+        return 0
+    return scale if 0 < scale < math.inf else 0
 
 
 def _tell(experiment: Experiment, scale: float) -> int:

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 from invoke.exceptions import Exit
+from invoke.parser.argument import Argument
 from invoke.parser.context import ParserContext
 
 from service.errors import DataError
@@ -23,6 +24,30 @@ def test_a_command_is_told_as_it_is_typed(monkeypatch, called, typed):
     """Who called tasks.py is told so, by the path that leads there; anybody else is told of `inv`."""
     monkeypatch.setattr(sys, "argv", [called, "models"])
     assert menu.typed("verify") == typed
+
+
+def test_a_program_that_a_command_became_tells_what_was_typed(monkeypatch):
+    """Its own name is not what the person knows it by."""
+    monkeypatch.setattr(sys, "argv", ["/house/chaos/__main__.py"])
+    monkeypatch.setenv(menu.CALLED, "tasks.py")
+    assert menu.typed("chaos --") == "python3 tasks.py chaos --"
+
+
+@pytest.mark.parametrize(
+    ("context", "cure"),
+    [
+        (ParserContext("chaos"), "put -- before it, as in inv chaos -- --only"),
+        (
+            ParserContext("bench", args=[Argument("name", positional=True)]),
+            "put -- before it, as in inv bench NAME -- --only",
+        ),
+        (ParserContext("lint"), "inv --help lint shows all there are"),
+    ],
+)
+def test_an_option_of_what_a_command_runs_is_told_its_place(context, cure):
+    """Where words after -- go on to another program, an option before it is told so."""
+    told = menu.refusal("No idea what '--only' is!", context, [])
+    assert told.startswith(f"{context.name} has no option '--only'") and told.endswith(cure)
 
 
 def test_a_refusal_that_is_not_foreseen_is_told_with_the_cure():

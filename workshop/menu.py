@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shlex
 import sys
@@ -20,9 +21,15 @@ from invoke.tasks import Task, task
 vars(invoke.program)["sorted"] = list
 
 
+CALLED = "TYPED_AS"
+"""The variable that tells a program which a command became what the person had typed."""
+PASSING = ("bench", "chaos")
+"""The commands that hand what stands after -- to such a program."""
+
+
 def program() -> str:
     """Return what the person typed to get here: `inv`, or `python3` and the path of tasks.py."""
-    called = sys.argv[0]
+    called = os.environ.get(CALLED, sys.argv[0])
     return f"python3 {shlex.quote(called)}" if Path(called).name == "tasks.py" else "inv"
 
 
@@ -84,6 +91,9 @@ def refusal(error: str, context: ParserContext | None, commands: Iterable[str | 
         return f"{name} lacks its {lacking}: write {typed(f'{name} {needed}')}"
     if unknown := re.fullmatch(r"No idea what ['\"](.*)['\"] is!", error, re.DOTALL):
         word = unknown[1][:80]
+        if context and name in PASSING and word.startswith("-"):
+            before = " ".join([name, *(str(argument.name).upper() for argument in context.positional_args)])
+            return f"{name} has no option {word!r} of its own: put -- before it, as in {typed(f'{before} -- {word}')}"
         if word.startswith("-"):
             flags = [flag for flag in context.flags if flag.startswith("--")] if context else []
             return _unknown(f"{name or program()} has no option {word!r}", word, flags, cure)

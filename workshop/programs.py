@@ -9,6 +9,7 @@ import sys
 
 from service.config import ROOT
 from service.errors import DataError, meant
+from workshop.menu import CALLED
 
 
 def run(module: str, *words: str) -> None:
@@ -21,6 +22,7 @@ def run(module: str, *words: str) -> None:
 def become(module: str, words: str) -> None:
     """Go on as a module of Python: Ctrl-C then reaches it alone, and it can end what it started."""
     os.chdir(ROOT)
+    os.environ[CALLED] = sys.argv[0]
     os.execv(sys.executable, [sys.executable, "-m", module, *shlex.split(words)])
 
 
