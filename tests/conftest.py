@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -321,6 +323,26 @@ def seal(folder: Path) -> None:
     names = [line.split("  ")[1] for line in (folder / bundle.SUMS).read_text().splitlines()]
     lines = [f"{files.sha256((folder / name).read_bytes())}  {name}\n" for name in names]
     (folder / bundle.SUMS).write_text("".join(lines))
+
+
+@pytest.fixture
+def inv(tmp_path: Path, wine_artifacts: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The function that runs a command as a person does, in a house of their own that has one model."""
+
+    def run(*words: str, **settings: object) -> subprocess.CompletedProcess[str]:
+        house = {"artifacts": wine_artifacts, "reports": tmp_path / "reports", **settings}
+        environ = {f"CELLAR_{name.upper()}": str(value) for name, value in house.items()}
+        return subprocess.run(
+            [sys.executable, "-m", "invoke", *words],
+            cwd=ROOT,
+            env={**os.environ, **environ, "COLUMNS": "80"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
 
 
 def changed(folder: Path, **changes: dict[str, Any]) -> None:

@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from conftest import changed
 
+from service import bundle
 from service.errors import DataError
-from service.registry import Registry
+from service.registry import CHAMPION, HISTORY, Registry
 from workshop import server
 
 ROOT = Path(__file__).parents[1]
@@ -154,6 +156,29 @@ def test_with_nohup_the_terminal_may_close(serving, free):
             urllib.request.urlopen(f"http://127.0.0.1:{free}/health/live", timeout=10).close()
         running.send_signal(signal.SIGTERM)
         assert ends(running, free) == 0
+
+
+def test_a_house_of_which_nothing_is_sound_is_told(artifacts, inv, free):
+    """What was refused is one sentence with the command that says more, and the service has ended."""
+    (artifacts / "wine" / "1" / bundle.GOLDEN).write_text("{}")
+    done = inv("serve", "--port", str(free), artifacts=artifacts)
+    assert done.returncode == 1
+    (told,) = [line for line in done.stderr.splitlines() if line.startswith("no model can be served: version 1 was")]
+    assert "golden.json is damaged" in told and told.endswith("; inv verify says what to do")
+    server.check_free("127.0.0.1", free)
+
+
+def test_a_house_of_which_nothing_was_promoted_is_told(artifacts, inv, free):
+    """The command that is told has a model served."""
+    for name in (CHAMPION, HISTORY):
+        (artifacts / "wine" / name).unlink()
+    changed(artifacts / "wine" / "1", metrics={"verdict": {"promote": False, "reasons": ["failed: worse"]}})
+    done = inv("serve", "--port", str(free), artifacts=artifacts)
+    told = done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and told.startswith("no model can be served, for none was promoted: inv promote wine 1")
+    words = shlex.split(told.partition(": ")[2].removesuffix(" promotes one"))
+    assert inv(*words[1:], artifacts=artifacts).returncode == 0
+    assert Registry(artifacts).champion("wine") == 1
 
 
 def test_a_port_is_claimed_once(free, tmp_path):

@@ -25,26 +25,6 @@ MENU = (
 PREDICT_WIEN = ("predict", "-i", "data/wine.csv", "-o", "/nowhere/out.csv", "-m", "wien")
 
 
-@pytest.fixture
-def inv(tmp_path, wine_artifacts):
-    """The function that runs a command as a person does, in a house of their own that has one model."""
-
-    def run(*words: str, **settings: object) -> subprocess.CompletedProcess[str]:
-        house = {"artifacts": wine_artifacts, "reports": tmp_path / "reports", **settings}
-        environ = {f"CELLAR_{name.upper()}": str(value) for name, value in house.items()}
-        return subprocess.run(
-            [sys.executable, "-m", "invoke", *words],
-            cwd=ROOT,
-            env={**os.environ, **environ, "COLUMNS": "80"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def menu():
     """The commands by name, as invoke reads them."""
@@ -305,6 +285,13 @@ def test_verify_fails_for_damage(inv, artifacts):
 def test_a_prediction_needs_both_files(inv, words, told):
     """Without a file to read or to write, the command says which is missing."""
     fails(inv("predict", *words), told)
+
+
+def test_a_prediction_by_a_version_that_is_not_there(inv, tmp_path):
+    """A version that is not published is told with those that are, and nothing is written."""
+    done = inv("predict", "-i", "data/wine.csv", "-o", str(tmp_path / "out.csv"), "--version", "9")
+    fails(done, r"wine has no published version 9 \(published: 1\)")
+    assert not (tmp_path / "out.csv").exists()
 
 
 @pytest.mark.slow

@@ -40,6 +40,9 @@ def predict_by(registry: Registry, name: str, version: int | None, rows: str, ou
         if not path:
             raise DataError(f"{option} is missing: name a file, such as {option} {such}")
     registry.check_model(name)
+    published = registry.versions(name)
+    if version is not None and version not in published:
+        raise DataError(f"{name} has no published version {version} (published: {', '.join(map(str, published))})")
     live = Live(registry)
     live.look()
     model = live.get(name, version)

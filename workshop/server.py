@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import http.client
+import json
 import os
 import signal
 import socket
@@ -15,10 +16,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from service import bundle, config, contents
-from service.errors import BundleError, CellarError, DataError
+from service.errors import BundleError, DataError, NoModelError
 from service.files import locked
 from service.registry import Registry
 from service.web.catalogue import curl
+from workshop.menu import typed
+from workshop.verification import promoting
 
 PATIENCE = 30
 
@@ -85,7 +88,7 @@ def run(host: str, port: int, workers: int, registry: Registry) -> int:
     environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
     server = subprocess.Popen([sys.executable, "-m", "service", *words], env=environ, process_group=0)
     with _ended_with_us(server):
-        if _wait_until_ready(server, host, port):
+        if _wait_until_ready(server, host, port, registry):
             base = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
             print(welcome(base, registry, server.pid), flush=True)
         return max(server.wait(), 0)
@@ -131,7 +134,16 @@ def _manifest(registry: Registry, name: str) -> contents.Manifest | None:
     return None
 
 
-def _wait_until_ready(server: subprocess.Popen[bytes], host: str, port: int) -> bool:
+def _refusal(registry: Registry, detail: str) -> str:
+    """Return why nothing can be served, in the service's own words if it tried something, and what to type."""
+    models = registry.models()
+    if not models or any(registry.candidates_to_serve(name) for name in models):
+        return f"{detail}; {typed('verify')} says what to do"
+    cure = promoting(registry, models[0], registry.versions(models[0])[-1])
+    return f"no model can be served, for none was promoted: {cure} promotes one"
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], host: str, port: int, registry: Registry) -> bool:
     target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     give_up = time.monotonic() + PATIENCE
     while server.poll() is None:
@@ -141,7 +153,7 @@ def _wait_until_ready(server: subprocess.Popen[bytes], host: str, port: int) -> 
             reply = connection.getresponse()
             if reply.status == 200:
                 return True
-            raise CellarError(f"the service started and cannot answer: {reply.read().decode()}")
+            raise NoModelError(_refusal(registry, json.loads(reply.read())["detail"]))
         except OSError:
             if time.monotonic() > give_up:
                 raise DataError(f"the service did not answer within {PATIENCE} s") from None

@@ -91,7 +91,7 @@ def _cure(registry: Registry, name: str, sound: list[int]) -> str:
 def promoting(registry: Registry, name: str, version: int) -> str:
     """Return the command that makes a sound version champion, by force and with a reason if the gate held it back."""
     held_back = promotion.held_back(registry, name, version)
-    return typed(f"promote {name} {version}" + ' --force --reason "none better is sound"' * bool(held_back))
+    return typed(f"promote {name} {version}" + ' --force --reason "no better one can be served"' * bool(held_back))
 
 
 def _history(registry: Registry, name: str) -> Iterator[Check]:
