@@ -9,6 +9,7 @@ if __name__ == "__main__":
 
 # What a command needs is imported in its body, so that the menu appears at once.
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -166,7 +167,7 @@ def models(c: Any) -> None:
     """List versions and champions, with metric, time and reason."""
     from workshop.listing import table
 
-    print(table(_registry()))
+    print(table(_registry(), shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
 
 
 @command(

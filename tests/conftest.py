@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -329,11 +329,11 @@ def seal(folder: Path) -> None:
 def inv(tmp_path: Path, wine_artifacts: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """The function that runs a command as a person does, in a house of their own that has one model."""
 
-    def run(*words: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, before: Sequence[str] = (), **settings: object) -> subprocess.CompletedProcess[str]:
         house = {"artifacts": wine_artifacts, "reports": tmp_path / "reports", **settings}
         environ = {f"CELLAR_{name.upper()}": str(value) for name, value in house.items()}
         return subprocess.run(
-            [sys.executable, "-m", "invoke", *words],
+            [*before, sys.executable, "-m", "invoke", *words],
             cwd=ROOT,
             env={**os.environ, **environ, "COLUMNS": "80"},
             capture_output=True,

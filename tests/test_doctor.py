@@ -30,4 +30,15 @@ def test_what_is_wrong_is_told(house):
     (house / "artifacts" / "wine" / "1" / "golden.json").write_text("{}")
     bad = [what for good, what in doctor.examine() if not good and not what.startswith("environment")]
     assert len(bad) == 3
-    assert bad[0] == f"tables in {house / 'data'}" and "golden.json is damaged" in bad[1]
+    assert (
+        bad[0].startswith(f"no tables in {house / 'data'}: inv data writes the samples")
+        and "golden.json is damaged" in bad[1]
+    )
+
+
+def test_a_file_in_place_of_the_folder_is_told(house, monkeypatch):
+    """Where nothing can be written, and why, is said as it is."""
+    (house / "taken").touch()
+    monkeypatch.setenv("CELLAR_REPORTS", str(house / "taken" / "reports"))
+    told = f"{house}/taken/reports cannot be written: {house}/taken is no folder"
+    assert (False, told) in doctor.examine()

@@ -62,7 +62,12 @@ def test_a_refusal_that_is_not_foreseen_is_told_with_the_cure():
     ("error", "code", "told"),
     [
         (DataError("no such thing"), 1, "no such thing"),
-        (PermissionError(13, "Permission denied", "/x"), 1, "/x: Permission denied"),
+        (
+            PermissionError(13, "Permission denied", "/x"),
+            1,
+            "/x: Permission denied: let this user read and write there",
+        ),
+        (OSError(28, "No space left on device", "/x"), 1, "/x: No space left on device"),
         (KeyboardInterrupt(), 130, "stopped"),
     ],
 )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pty
 import re
 import shutil
 import signal
@@ -181,6 +182,45 @@ def test_what_the_disk_refuses_is_told(inv, artifacts, words):
     (artifacts / "wine" / "history.jsonl").unlink()
     (artifacts / "wine" / "history.jsonl").mkdir()
     fails(inv(*words, artifacts=artifacts), r"wine/history\.jsonl cannot be read \(Is a directory\)")
+
+
+@pytest.fixture
+def read_only(artifacts):
+    """The folder of `wine` in which nothing may be written, and the words that make root obey that."""
+    for version in (2, 3):
+        shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / str(version))
+    (artifacts / "wine").chmod(0o555)
+    yield artifacts / "wine", ["setpriv", "--bounding-set", "-dac_override"] if os.geteuid() == 0 else []
+    (artifacts / "wine").chmod(0o755)
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write anywhere")
+@pytest.mark.parametrize("words", [("promote", "wine", "2"), ("prune", "--keep", "1")])
+def test_a_folder_that_may_not_be_written_is_named(inv, read_only, words):
+    """Not the file of a passing name that was to be written there; and with the cure."""
+    folder, before = read_only
+    fails(inv(*words, before=before, artifacts=folder.parent), rf"{folder}: Permission denied: let this user")
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write anywhere")
+def test_doctor_says_what_cannot_be_written(inv, read_only):
+    """The line says what is so, not what should be."""
+    folder, before = read_only
+    told = inv("doctor", before=before, artifacts=folder).stdout
+    assert f"BAD  {folder} cannot be written: let this user read and write there" in told
+
+
+def test_models_is_cut_only_for_a_terminal(inv, artifacts):
+    """Into a file or a pipe every reason goes whole; a terminal gets lines of its width."""
+    Registry(artifacts).promote("wine", 1, "long " * 60)
+    assert inv("models", artifacts=artifacts).stdout.rstrip().endswith("long " * 59 + "long")
+    terminal, its_end = pty.openpty()
+    environ = {**os.environ, "CELLAR_ARTIFACTS": str(artifacts), "COLUMNS": "80"}
+    subprocess.run([sys.executable, "-m", "invoke", "models"], cwd=ROOT, env=environ, stdout=its_end, check=True)
+    _, line = os.read(terminal, 100_000).decode().splitlines()
+    assert len(line) == 80 and line.endswith("…")
+    for end in (terminal, its_end):
+        os.close(end)
 
 
 @pytest.mark.parametrize("keep", ["0", "-1", "many"])

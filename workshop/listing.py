@@ -8,12 +8,10 @@ from service.registry import Registry
 from workshop.menu import typed
 
 HEADS = ("model", "version", "estimator", "metric", "trained", "champion since and why, or the gate's verdict")
-WIDTH = 100
-"""Letters of a reason that are listed; the history has all of it."""
 
 
-def table(registry: Registry) -> str:
-    """Return every published version as aligned text, the champion marked, with the reason of its promotion."""
+def table(registry: Registry, width: int | None = None) -> str:
+    """Return every version as aligned text, with why the champion is, each line cut to a terminal's `width`, if any."""
     rows: list[tuple[str, ...]] = [HEADS]
     for name in registry.names():
         try:
@@ -21,11 +19,10 @@ def table(registry: Registry) -> str:
         except BundleError as error:  # the other models are listed all the same
             rows.append((name, "", "", "", "", _one_line(str(error))))
     if len(rows) == 1:
-        return "Nothing is published yet: run the pipeline."
+        return f"Nothing is published yet: {typed('pipeline')} publishes."
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(line if not width or len(line) <= width else f"{line[: width - 1]}…" for line in lines)
 
 
 def _rows(registry: Registry, name: str) -> list[tuple[str, ...]]:
@@ -54,9 +51,8 @@ def verdict(registry: Registry, name: str, version: int) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Return the beginning of a text from outside, without what would move a terminal's cursor."""
-    plain = "".join(letter if letter.isprintable() else " " for letter in text)
-    return plain if len(plain) <= WIDTH else f"{plain[: WIDTH - 1]}…"
+    """Return a text from outside without what would move a terminal's cursor."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _facts(registry: Registry, name: str, version: int) -> tuple[str, str, str, str]:

@@ -21,6 +21,7 @@ from invoke.tasks import Task, task
 vars(invoke.program)["sorted"] = list
 
 
+RIGHTS = "let this user read and write there"
 CALLED = "TYPED_AS"
 """The variable that tells a program which a command became what the person had typed."""
 PASSING = ("bench", "chaos")
@@ -53,7 +54,7 @@ def command(**options: Any) -> Callable[[Callable[..., Any]], Task[Any]]:
             except OSError as error:
                 if not error.filename:
                     raise
-                raise Exit(f"{error.filename}: {error.strerror}", code=1) from None
+                raise Exit(_disk_refusal(error), code=1) from None
             except KeyboardInterrupt:
                 raise Exit("stopped", code=130) from None
 
@@ -61,6 +62,17 @@ def command(**options: Any) -> Callable[[Callable[..., Any]], Task[Any]]:
         return made
 
     return register
+
+
+def _disk_refusal(error: OSError) -> str:
+    """Return what the disk refused, by the folder where it is a file of ours that nobody knows, with the cure."""
+    from service.files import HALF_WRITTEN
+
+    place = Path(os.fsdecode(error.filename))
+    if error.filename2 or HALF_WRITTEN.fullmatch(place.name):  # a name is the business of its folder
+        place = place.parent
+    cure = f": {RIGHTS}" if isinstance(error, PermissionError) else ""
+    return f"{place}: {error.strerror}{cure}"
 
 
 def _told_plainly(step: Callable[[Program], None]) -> Callable[[Program], None]:
