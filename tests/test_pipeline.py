@@ -277,15 +277,6 @@ class TestStrangeTables:
         assert "Traceback" not in page.text
         assert strange.registry.models() == ["hostile"]
 
-    def test_a_late_failure_is_told_on_every_page(self, tmp_path):
-        """Pages that were begun for a version, before the evaluation failed, say failed like the last one."""
-        house = run(tmp_path, Job(ROOT / "data" / "wine.csv", {"coverage": 2.0}))
-        assert re.match(r"the parameter `coverage` must ", house.outcomes["wine"].error)
-        assert [path.name for path in (tmp_path / "reports" / "wine").iterdir()] == ["failed"]
-        for step in STEPS:
-            assert house.page("wine", "failed", f"{step}.html").title.text.endswith("wine, failed · Cellar")
-        assert house.registry.candidates("wine") == [1] and not house.registry.versions("wine")
-
     def test_no_process_is_left(self, strange):
         """Kernels of notebooks that failed end, too."""
         assert nothing_runs_in(strange.folder)
@@ -333,13 +324,18 @@ class TestSecondRun:
         assert (event.version, event.previous) == (2, 1)
         assert event.reason == f"promote=always, in spite of the gate: {verdict.objection}"
 
-    def test_a_limit_that_is_none_ends_in_a_sentence(self, house, tmp_path):
-        """A guard rail that could hold nothing back is refused before anything is published."""
+    def test_a_late_failure_is_told_on_every_page(self, house, tmp_path):
+        """Pages that were begun for a version, before the evaluation failed, say failed like the last one."""
         shutil.copytree(house.folder, tmp_path / "house")
-        given = {"estimator": "decision_tree", "growth": -1.0}
+        given = {"model": "diabetes", "estimator": "decision_tree"}
         failed = run(tmp_path / "house", Job(ROOT / "data" / "wine.csv", given))
-        assert failed.outcomes["wine"].error == "the parameter `growth` must be a number of at least 0, got -1.0"
-        assert failed.registry.versions("wine") == [1]
+        (outcome,) = failed.outcomes.values()
+        assert "publish this one under another `model`" in outcome.error
+        folder = tmp_path / "house" / "reports" / "diabetes"
+        assert sorted(path.name for path in folder.iterdir()) == ["1", "failed"]
+        for step in STEPS:
+            assert failed.page("diabetes", "failed", f"{step}.html").title.text.endswith("diabetes, failed · Cellar")
+        assert failed.registry.candidates("diabetes") == [2] and failed.registry.versions("diabetes") == [1]
 
     def test_the_index_lists_both(self, again):
         """Newest first, with a link to each report."""
@@ -422,6 +418,7 @@ class TestOtherWays:
         ({"seed": "now"}, r"`seed` .* must be of type int"),
         ({"search": "gird"}, r"must be one of grid, random, none, got 'gird'; did you mean 'grid'\?"),
         ({"coverage": 1.0}, r"the parameter `coverage` must lie between 0 and 1, got 1"),
+        ({"growth": -1.0}, r"the parameter `growth` must be a number of at least 0, got -1.0"),
         ({"folds": 1}, r"the parameter `folds` must be a number of at least 2, got 1"),
         ({"model": "../../etc"}, r"the parameter `model`: '\.\./\.\./etc' cannot name a model"),
         ({"model": "Wine"}, r"the parameter `model`: 'Wine' cannot name a model"),
