@@ -277,6 +277,16 @@ class TestStrangeTables:
         assert "Traceback" not in page.text
         assert strange.registry.models() == ["hostile"]
 
+    def test_a_late_failure_is_told_on_every_page(self, tmp_path):
+        """Pages that were begun for a version, before the evaluation failed, say failed like the last one."""
+        (tmp_path / "artifacts" / "wine" / "champion").mkdir(parents=True)
+        house = run(tmp_path, Job(ROOT / "data" / "wine.csv", {"estimator": "decision_tree"}))
+        assert "wine/champion" in house.outcomes["wine"].error
+        assert [path.name for path in (tmp_path / "reports" / "wine").iterdir()] == ["failed"]
+        for step in STEPS:
+            assert house.page("wine", "failed", f"{step}.html").title.text.endswith("wine, failed · Cellar")
+        assert house.registry.candidates("wine") == [1] and not house.registry.versions("wine")
+
     def test_no_process_is_left(self, strange):
         """Kernels of notebooks that failed end, too."""
         assert nothing_runs_in(strange.folder)
@@ -323,19 +333,6 @@ class TestSecondRun:
         event = forced.registry.history("wine")[-1]
         assert (event.version, event.previous) == (2, 1)
         assert event.reason == f"promote=always, in spite of the gate: {verdict.objection}"
-
-    def test_a_late_failure_is_told_on_every_page(self, house, tmp_path):
-        """Pages that were begun for a version, before the evaluation failed, say failed like the last one."""
-        shutil.copytree(house.folder, tmp_path / "house")
-        given = {"model": "diabetes", "estimator": "decision_tree"}
-        failed = run(tmp_path / "house", Job(ROOT / "data" / "wine.csv", given))
-        (outcome,) = failed.outcomes.values()
-        assert "publish this one under another `model`" in outcome.error
-        folder = tmp_path / "house" / "reports" / "diabetes"
-        assert sorted(path.name for path in folder.iterdir()) == ["1", "failed"]
-        for step in STEPS:
-            assert failed.page("diabetes", "failed", f"{step}.html").title.text.endswith("diabetes, failed · Cellar")
-        assert failed.registry.candidates("diabetes") == [2] and failed.registry.versions("diabetes") == [1]
 
     def test_the_index_lists_both(self, again):
         """Newest first, with a link to each report."""
