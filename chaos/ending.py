@@ -42,6 +42,7 @@ def run(folder: Path, scale: float, serve: Serve = served) -> Outcome:
             replaced = sum(_hang_up(service, asked, draw, broken) for _ in range(times))
     seen = told(clients)
     broken += faults(seen, but="refused")
+    broken += [] if hit >= times else [f"only {hit} requests were on their way at {times} SIGTERM"]
     return Outcome(
         f"{times} SIGTERM, with {hit} requests on their way; {times} SIGHUP, which replaced {replaced} workers",
         f"{seen.answered} answered, {len(seen.lost)} lost, {len(seen.wrong)} wrong",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import time
@@ -40,8 +39,9 @@ REPORT = b"GET /models/wine/report HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Kind(NamedTuple):
-    """Slow clients: how many, what they send at once, what byte by byte, and whether they also fetch."""
+    """Slow clients: what they do, how many, what they send at once, what byte by byte, and whether they also fetch."""
 
+    does: str
     count: int
     first: bytes
     drip: bytes
@@ -49,11 +49,11 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind(500, b"POST /predict HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"a", False),
-    Kind(100, HEAD % (HELD - 1) + b"[" * 100_000, b"[", False),
-    Kind(100, HEAD % (HELD * 2) + b"[" * (HELD + 1), b"[", False),
-    Kind(100, SCRIPT, b"", True),
-    Kind(300, REPORT, b"", True),
+    Kind("send a head", 500, b"POST /predict HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"a", False),
+    Kind("send a short body", 100, HEAD % (HELD - 1) + b"[" * 100_000, b"[", False),
+    Kind("send a long body", 100, HEAD % (HELD * 2) + b"[" * (HELD + 1), b"[", False),
+    Kind("fetch a script", 100, SCRIPT, b"", True),
+    Kind("fetch a long reply", 300, REPORT, b"", True),
 )
 
 
@@ -128,17 +128,16 @@ def run(folder: Path, scale: float, serve: Callable[[Asked], AbstractContextMana
         give_up = time.monotonic() + GATHER
         while not all(len(each.connections) == each.count for each in slow) and time.monotonic() < give_up:
             time.sleep(0.05)
-        start, others = time.monotonic(), crowd(house, service.port, PATIENCE)
+        start, others = time.monotonic(), _others(house, service.port)
         with asking(others):
             time.sleep(max(3.0, SECONDS * scale))
         took, there = time.monotonic() - start, [len(each.connections) for each in slow]
-        under_way = sum(_open_reports(pid) for pid in service.workers())
         memory = max(_resident(pid) for pid in service.workers())
         for each in slow:
             each.ended.set()
         for each in slow:
             each.join()
-    return _judge(slow, there, under_way, others, took, memory)
+    return _judge(slow, there, others, took, memory)
 
 
 def _others(house: Asked, port: int) -> list[Client]:
@@ -146,36 +145,26 @@ def _others(house: Asked, port: int) -> list[Client]:
     return [*crowd(house, port, PATIENCE), *report]
 
 
-def _judge(
-    slow: list[Slow], there: list[int], under_way: int, others: list[Client], took: float, memory: int
-) -> Outcome:
+def _judge(slow: list[Slow], there: list[int], others: list[Client], took: float, memory: int) -> Outcome:
     seen = told(others)
     # Who waits asks less often, and would hardly count among all.
     worst = min(client.seen.answered / max(client.seen.asked, 1) for client in others)
     seconds = sorted(seen.seconds) or [0.0]
     broken = []
-    if under_way < slow[-1].count / 2:
-        broken.append(f"only {under_way} long replies were under way to slow readers")
+    for each, at_once in zip(slow, there, strict=True):
+        if each.opened < each.count or at_once < each.count / 2:
+            broken.append(f"of {each.count} that were to {each.kind.does} slowly only {at_once} were there at the end")
     if worst < PROMISED:
         why = "; ".join(faults(seen))
         broken.append(f"requests of others were not answered: {worst:.2%} of one client were ({why})")
     return Outcome(
         f"slow heads, short bodies, long bodies, readers of a script and of a long page: {there} at once, "
-        f"{[each.opened for each in slow]} in all, {under_way} long replies under way, "
+        f"{[each.opened for each in slow]} in all, "
         f"{sum(each.dripped for each in slow)} beats in {took:.0f} s",
         f"{seen.answered} requests of others answered, of each client {worst:.2%} or more, 99 % within "
         f"{seconds[len(seconds) * 99 // 100] * 1000:.0f} ms; the largest worker takes {memory >> 20} MB",
         broken,
     )
-
-
-def _open_reports(pid: int) -> int:
-    """Return how many files of a report a process reads from: one for each reply that is under way."""
-    found = 0
-    for each in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            found += each.readlink().suffix == ".html"
-    return found
 
 
 def _resident(pid: int) -> int:

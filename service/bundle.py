@@ -154,7 +154,9 @@ def _read_file(path: Path) -> bytes:
                 raise BundleError(f"{told(path)} is shared or no file (a hard link, a pipe): copy the bundle whole")
             return file.read()
     except OSError as error:
-        raise BundleError(f"{told(path)} cannot be read ({error.strerror}): the bundle is incomplete") from error
+        missing = isinstance(error, FileNotFoundError)
+        cure = "the bundle is incomplete" if missing else "give the service the right to"
+        raise BundleError(f"{told(path)} cannot be read ({error.strerror}): {cure}") from error
 
 
 def _open_inside(folder: Path, name: str) -> BinaryIO:

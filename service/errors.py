@@ -84,6 +84,12 @@ class PromotionError(CellarError):
     title = "Not promoted"
 
 
+class StorageError(CellarError):
+    """Raised if the disk refuses what is to be written."""
+
+    title = "Not written"
+
+
 class RequestError(CellarError):
     """Raised if a request cannot be read: the fault is the caller's."""
 

@@ -89,7 +89,12 @@ class Live:
 
     def _orders(self) -> dict[str, list[int]]:
         """Return which versions of each model are to be served, best first; where one is served, the champion alone."""
-        orders, names = {}, self.registry.names()
+        orders = {}
+        try:
+            names = self.registry.names()
+        except BundleError as error:
+            self._tell_unreadable(f"{self.registry.folder.name}/", error)
+            return {}
         self.refused = {name: why for name, why in self.refused.items() if name in names}
         for name in names:
             try:
@@ -113,7 +118,7 @@ class Live:
 
     def _settle(self, name: str, order: list[int], is_its_turn: Callable[[Version], bool], until: float) -> None:
         """Serve the first version of an order that is sound, unless it is served; tell of those before it."""
-        told: list[str] = []
+        told = list(filter(None, [self.registry.lost_champion(name)]))
         for number in order:
             served, version = self.champions.get(name), (name, number)
             if served and served.version == number:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from service import bundle
-from service.errors import BundleError, NotFoundError, PromotionError, meant
+from service.errors import BundleError, NotFoundError, PromotionError, StorageError, meant
 from service.files import replace_file, sync, writing
 
 CHAMPION, HISTORY = "champion", "history.jsonl"
@@ -43,11 +43,14 @@ class Registry:
         """Return the names of the models that have a version of any kind, damaged ones and candidates too.
 
         What has a model's name and is no folder, or one that cannot be read, is among them: it raises BundleError when
-        it is asked for more.
+        it is asked for more. So does the folder of all models where it cannot be read.
         """
-        if not self.folder.is_dir():
+        try:
+            names = list(filter(bundle.MODEL_NAME.fullmatch, os.listdir(self.folder)))
+        except FileNotFoundError:
             return []
-        names = (entry.name for entry in self.folder.iterdir() if bundle.MODEL_NAME.fullmatch(entry.name))
+        except OSError as error:
+            raise bundle.unreadable(self.folder, 1, error) from error
         return sorted(name for name in names if self.fault(name) or bundle.versions(self.home(name)))
 
     def fault(self, model: str) -> str:
@@ -99,6 +102,12 @@ class Registry:
         except (IndexError, ValueError):
             return None
 
+    def lost_champion(self, model: str) -> str:
+        """Return what is wrong with the pointer of a model that had a champion and now has none, "" if nothing is."""
+        if self.champion(model) is not None or not self.history(model):
+            return ""
+        return f"{model}/{CHAMPION} is missing or names no version: promote one"
+
     def history(self, model: str) -> list[Event]:
         """Return what happened to `model`, oldest first; a line that cannot be read is passed over."""
         lines = chain.from_iterable(_recorded_and_not(self.home(model)))
@@ -118,7 +127,7 @@ class Registry:
         """
         self._check_published(model, version)
         home = self.home(model)
-        with writing(home):
+        with _faults_told(home), writing(home):
             self._check_published(model, version)  # it may have been pruned meanwhile
             previous = self.champion(model)
             if over not in (ANY, previous):
@@ -170,12 +179,36 @@ class Registry:
             raise PromotionError(f"{model} has no published version {version} (published: {known})")
 
     def candidates_to_serve(self, model: str) -> list[int]:
-        """Return the versions to try, best first: the champion, then earlier champions, the latest first."""
-        there = set(bundle.versions(self.home(model)))
-        order = [self.champion(model)]
+        """Return the versions to try, best first: the champion, then earlier champions, the latest first.
+
+        Those that somebody went back from come last.
+        """
+        there, history = set(bundle.versions(self.home(model))), list[Event]()
         with suppress(BundleError):  # without its history there is the champion at least
-            order += [event.version for event in reversed(self.history(model))]
+            history = self.history(model)
+        rejected = _rejected(history)
+        earlier = [event.version for event in reversed(history)]
+        order = [self.champion(model), *sorted(earlier, key=lambda version: version in rejected)]
         return [n for n in dict.fromkeys(order) if n in there and n is not None]
+
+
+def _rejected(history: list[Event]) -> set[int]:
+    """Return the versions that somebody went back from and nobody promoted since."""
+    found = set[int]()
+    for event in history:
+        if event.action == ROLLBACK and event.previous is not None:
+            found.add(event.previous)
+        found.discard(event.version)
+    return found
+
+
+@contextmanager
+def _faults_told(home: Path) -> Iterator[None]:
+    """Tell what the disk refuses as StorageError."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{home.name} cannot be written ({error.strerror}): mend that and try again") from error
 
 
 def _record(home: Path) -> None:

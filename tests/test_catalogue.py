@@ -117,7 +117,7 @@ def test_versions_come_with_their_history(artifacts: Path, tmp_path: Path):
 
 
 def test_the_gates_verdict_stands_beside_each_version(artifacts: Path, tmp_path: Path):
-    """What was held back, and why, is seen of every version, of the one that is served too; a lost verdict as damage."""
+    """What was held back, and why, is seen of every version, also of the one that is served, and a lost verdict."""
     for number in (2, 10):
         shutil.copytree(artifacts / "wine" / "1", artifacts / "wine" / str(number))
     changed(artifacts / "wine" / "2", metrics={"verdict": {"promote": False, "reasons": ["failed: worse"]}})

@@ -44,7 +44,7 @@ def test_a_class_without_training_rows_is_refused():
     [
         ([False] * 20, 5, r"wine\.csv: no row is held out of 20: add rows or raise `test_size`"),
         ([True] * 15 + [False] * 5, 5, r"wine\.csv: only 5 rows are left .* lower `test_size` or `folds`"),
-        ([True] * 5 + [False] * 15, 1, r"the parameter `folds` must be at least 2, got 1"),
+        ([True] * 5 + [False] * 15, 1, r"the parameter `folds` must be a number of at least 2, got 1"),
     ],
 )
 def test_a_split_that_cannot_be_used_is_refused(held_out, folds, told):

@@ -65,6 +65,25 @@ def test_champion_answers(start: Callable[[], FlaskClient]):
     assert ask(client, "/models/wine/versions/1/predict").json["version"] == 1
 
 
+def test_a_lost_pointer_is_told_while_the_last_version_answers(registry: Registry, start: Callable[[], FlaskClient]):
+    """Without a champion's number the latest champion answers, after a restart too, and health says what is missing."""
+    (registry.home("wine") / "champion").write_bytes(b"")
+    client = start()
+    assert ask(client).json["version"] == 2
+    assert client.get("/health/ready").json["refused"]["wine"].startswith("wine/champion is missing or names no")
+
+
+def test_a_folder_of_models_that_cannot_be_read_is_told(registry: Registry, start: Callable[[], FlaskClient]):
+    """What is served is served on when the folder of all models is no folder any more, and health says so."""
+    live = Live(registry)
+    live.look()
+    registry.folder.rename(registry.folder.with_name("moved"))
+    registry.folder.touch()
+    live.look()
+    assert live.get("wine").version == 2
+    assert live.refused == {"artifacts/": "artifacts cannot be read (Not a directory): mend that and try again"}
+
+
 def test_damaged_champion_gives_way_to_the_earlier_one(
     registry: Registry, start: Callable[[], FlaskClient], caplog: pytest.LogCaptureFixture
 ):

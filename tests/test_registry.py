@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from service import bundle, publication
-from service.errors import BundleError, NotFoundError, PromotionError
+from service.errors import BundleError, NotFoundError, PromotionError, StorageError
 from service.live import Live
 from service.registry import Registry
 
@@ -184,6 +184,34 @@ def test_a_history_that_cannot_be_written_refuses_the_next_promotion(registry: R
     path.mkdir()
     with pytest.raises(BundleError, match="cannot be read"):
         registry.promote("wine", 2, "no history")
+    assert registry.champion("wine") == 1
+
+
+def test_what_somebody_went_back_from_is_served_last(registry: Registry):
+    """Of the earlier champions those come first that nobody rejected, or that were promoted again since."""
+    for version in (9, 2, 10):
+        registry.promote("wine", version, "next")
+    registry.rollback("wine")
+    assert registry.candidates_to_serve("wine") == [2, 9, 1, 10]
+    registry.promote("wine", 10, "again")
+    assert registry.candidates_to_serve("wine") == [10, 2, 9, 1]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"two\n"])
+def test_a_lost_pointer_is_told(registry: Registry, content: bytes | None):
+    """Where there was a champion, a pointer that is gone or names no version is told with the cure."""
+    assert registry.lost_champion("wine") == ""
+    pointer = registry.home("wine") / "champion"
+    pointer.unlink() if content is None else pointer.write_bytes(content)
+    assert registry.lost_champion("wine") == "wine/champion is missing or names no version: promote one"
+
+
+def test_a_disk_that_refuses_is_told_by_the_models_name(registry: Registry):
+    """A promotion that cannot be written says so in a sentence that names no temporary file."""
+    (registry.home("wine") / "history.jsonl").unlink()
+    (registry.home("wine") / "history.jsonl").symlink_to(registry.folder / "nowhere" / "history")
+    with pytest.raises(StorageError, match=r"^wine cannot be written \(No such file or directory\): mend that"):
+        registry.promote("wine", 2, "no")
     assert registry.champion("wine") == 1
 
 
