@@ -6,11 +6,13 @@ writer died.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +30,21 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file of any length."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_regular(path: Path | str, most: int, folder: int | None = None) -> bytes:
+    """Return a file of at most `most` bytes, below the open `folder` if one is given; OSError with what is wrong.
+
+    No link is followed, nothing is waited for as one waits for a pipe, and what is too long is not read at all.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    with open(path, "rb", opener=lambda name, _: os.open(name, flags, dir_fd=folder)) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            raise OSError(errno.EINVAL, "shared or no file: a hard link, a pipe")
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, f"longer than {most:,} bytes")
+        return file.read(found.st_size)
 
 
 def beside(place: Path) -> Path:

@@ -14,9 +14,11 @@ import msgspec
 
 from service import bundle
 from service.errors import BundleError, NotFoundError, PromotionError, StorageError, meant
-from service.files import replace_file, sync, writing
+from service.files import read_regular, replace_file, sync, writing
 
 CHAMPION, HISTORY = "champion", "history.jsonl"
+LONGEST = {CHAMPION: 64 << 10, HISTORY: 64 << 20}
+"""The most bytes of each, far more than a champion and 100,000 promotions take."""
 PROMOTE, ROLLBACK = "promote", "rollback"
 ANY = -1
 """Whichever champion there is."""
@@ -233,7 +235,7 @@ def _recorded_and_not(home: Path) -> tuple[list[bytes], list[bytes]]:
 def _lines(path: Path) -> list[bytes]:
     """Return the lines of a file, none if it is not there; BundleError if it cannot be read."""
     try:
-        return path.read_bytes().splitlines()
+        return read_regular(path, LONGEST[path.name]).splitlines()
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ import pytest
 from service import bundle, publication
 from service.errors import BundleError, NotFoundError, PromotionError
 from service.live import Live
-from service.registry import Registry
+from service.registry import CHAMPION, HISTORY, Registry
 
 HOSTILE = ["", ".", "..", "../wine", "a/b", "/etc", "%2e%2e", "WINE", "Wine", "wine\n", "wine\0", "w" * 65, "é"]
 
@@ -70,6 +70,46 @@ def test_a_folder_that_cannot_be_read_is_named_with_its_fault(wine_artifacts: Pa
             live.look()
             assert live.get("wine").version == 1
             assert live.refused == {"closed": registry.fault("closed")}
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _link(path: Path) -> None:
+    path.with_name("elsewhere").write_text("2\n")
+    path.symlink_to("elsewhere")
+
+
+def _shared(path: Path) -> None:
+    path.with_name("elsewhere").write_text("2\n")
+    path.hardlink_to(path.with_name("elsewhere"))
+
+
+def _endless(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 60_000_000_000)
+
+
+@pytest.mark.parametrize("spoil", [_pipe, _link, _shared, _endless])
+@pytest.mark.parametrize("name", [CHAMPION, HISTORY])
+def test_only_a_file_of_its_own_is_read(registry: Registry, name: str, spoil: Callable[[Path], None]):
+    """A pipe is not waited for, a link not followed, what is endless not read: each is told, and nothing promoted."""
+    path = registry.home("wine") / name
+    path.unlink()
+    spoil(path)
+    ask = registry.champion if name == CHAMPION else registry.history
+    for attempt in (ask, lambda model: registry.promote(model, 2, "no")):
+        with pytest.raises(BundleError, match=rf"wine/{name} cannot be read \(.+\): mend that and try again"):
+            attempt("wine")
+
+
+def test_a_models_folder_may_be_a_link(registry: Registry, tmp_path: Path):
+    """Who keeps a model on another disk promotes it as any other."""
+    registry.home("wine").rename(tmp_path / "other-disk")
+    registry.home("wine").symlink_to(tmp_path / "other-disk")
+    registry.promote("wine", 2, "second")
+    assert (registry.champion("wine"), len(registry.history("wine"))) == (2, 2)
 
 
 def test_no_folder_no_models(tmp_path: Path):
