@@ -9,13 +9,18 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import math
 import os
 import re
 import shutil
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+AGAIN = 0.01
+"""Seconds between two attempts at a lock."""
 
 HALF_WRITTEN = re.compile(r"\..+-[0-9]+-[0-9a-f]{8}")
 """What `beside` names: nothing else that begins with a dot is ours to remove."""
@@ -141,19 +146,36 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes that ask for the same folder's lock out meanwhile."""
+def locked(folder: Path, until: float = math.inf) -> Iterator[None]:
+    """Keep other processes that ask for the same folder's lock out meanwhile.
+
+    Where the lock is not had `until` a time of the monotonic clock, raise BlockingIOError.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, until)
         yield
     finally:
         os.close(descriptor)
 
 
+def _lock(descriptor: int, until: float) -> None:
+    if until == math.inf:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return
+    while time.monotonic() < until:
+        with suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(AGAIN)
+    raise BlockingIOError(errno.EAGAIN, "somebody else holds the lock")
+
+
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Keep other writers out of a folder and those in it, and remove what writers that died left there."""
-    with locked(folder):
+def writing(folder: Path, until: float = math.inf) -> Iterator[None]:
+    """Keep other writers out of a folder and those in it, and remove what writers that died left there.
+
+    Raise BlockingIOError where they keep it `until` a time of the monotonic clock.
+    """
+    with locked(folder, until):
         remove_half_written(folder)
         yield

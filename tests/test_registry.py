@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from service import bundle, publication
-from service.errors import BundleError, NotFoundError, PromotionError
+from service.errors import BundleError, BusyError, NotFoundError, PromotionError
+from service.files import locked
 from service.live import Live
 from service.registry import CHAMPION, HISTORY, Registry
 
@@ -145,6 +147,22 @@ def test_only_published_versions_are_promoted(registry: Registry, version: int):
         registry.promote("wine", version, "no")
     assert registry.champion("wine") == 1
     assert len(registry.history("wine")) == 1
+
+
+def test_who_does_not_come_to_write_promotes_nothing(registry: Registry, monkeypatch: pytest.MonkeyPatch):
+    """Where somebody else keeps the lock, or it is too late, nothing is promoted, and that is told."""
+    told = "somebody else is writing to wine, nothing is changed: try again"
+    with locked(registry.home("wine")), monkeypatch.context() as patched:
+        patched.setattr("service.registry.PATIENCE", 0.05)
+        with pytest.raises(BusyError, match=told):
+            registry.promote("wine", 2, "no")
+    with pytest.raises(BusyError, match=told):
+        registry.promote("wine", 2, "no", until=time.monotonic())
+    assert (registry.champion("wine"), len(registry.history("wine"))) == (1, 1)
+    registry.promote("wine", 2, "now", until=time.monotonic() + 30)
+    with pytest.raises(BusyError, match=told):
+        registry.rollback("wine", until=time.monotonic())
+    assert registry.champion("wine") == 2
 
 
 def test_rollback_goes_back_step_by_step(registry: Registry):
