@@ -22,6 +22,8 @@ OPENED = re.compile(r"^\d+ +(?:<\.\.\. )?open.* = \d+<(/[^>]*)>$", re.M)
 FORKS = re.compile(r"^\d+ +(?:v?fork\(|clone3?\((?!.*CLONE_THREAD))", re.M)
 TRIAL = re.compile(r'^\d+ +execve\([^\n]*"service.trial"', re.M)
 STARTS = re.compile(r"^\d+ +execve\(", re.M)
+HARMLESS = ("link at the folder", "manifest", "tensor", "node", "another")
+"""How the names of those attacks begin that onnxruntime, or a name, stops where nothing is checked."""
 POLL, SOUND = 0.05, 2
 """Seconds between two looks of the service, and the version that it is to go on with."""
 
@@ -31,8 +33,9 @@ def run(folder: Path, scale: float) -> Outcome:
     trained = folder / "served"
     good = train(trained, "logistic_regression", 1).artifacts / steps.MODEL / "1"
     names = list(ATTACKS)[:: max(1, round(1 / scale))]
-    harmed = sum(_does_harm(name, folder / name.replace(" ", "-"), good) for name in names)
-    broken = [] if harmed else ["no attack did harm to whoever checks nothing"]
+    harmed = [name for name in names if _does_harm(name, folder / name.replace(" ", "-"), good)]
+    tame = [name for name in names if name not in harmed and not name.startswith(HARMLESS)]
+    broken = [f"{name} does no harm where nothing is checked" for name in tame]
     log, clients = folder / "log", list[Client]()
     with serving(good.parents[1], under=_tracer(log), workers=1, poll=POLL) as served:
         usual = _usual(Log(log), served, good)
@@ -44,7 +47,8 @@ def run(folder: Path, scale: float) -> Outcome:
     seen = told(clients)
     broken += faults(seen)
     return Outcome(
-        f"{len(names)} attacks, {harmed} of which read the file outside or start a process where nothing is checked",
+        f"{len(names)} attacks, {len(harmed)} of which read the file outside or start a process where nothing is "
+        "checked",
         f"{len(names)} promoted in a running service and refused, with nothing read outside and no process started but "
         f"the trial's; {seen.answered} requests answered meanwhile by the version before",
         broken,

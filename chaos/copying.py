@@ -31,7 +31,8 @@ class Poll:
         self.looking = threading.Lock()
         """Held by each look, and by who takes away what was whole."""
         self.old = self.new = self.early = 0
-        self._ended = threading.Event()
+        self.ended = ""
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._look)
 
     def __enter__(self) -> Poll:
@@ -39,16 +40,25 @@ class Poll:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
+        self._over.set()
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._ended.is_set():
-            with self.looking:
-                version = served(self.registry)
-                self.old += version == 1
-                self.new += version == 2
-                self.early += version != 1 and not self.whole
+        try:
+            while not self._over.is_set():
+                with self.looking:
+                    version = served(self.registry)
+                    self.old += version == 1
+                    self.new += version == 2
+                    self.early += version != 1 and not self.whole
+        except Exception as error:
+            self.ended = repr(error)
+
+    def faults(self) -> list[str]:
+        """Return what was wrong with what it was given, or with itself."""
+        wrong = [f"the reader beside was given what was not whole, {self.early} times"] if self.early else []
+        wrong += [f"the reader beside ended: {self.ended}"] if self.ended else []
+        return wrong + ["the reader beside never looked"] * (not self.old)
 
 
 def run(folder: Path, scale: float) -> Outcome:
@@ -63,11 +73,10 @@ def run(folder: Path, scale: float) -> Outcome:
     finally:
         logging.disable(logging.NOTSET)
     looks, wrong = sum(looks for looks, _ in tried), [each for _, found in tried for each in found]
-    wrong += [f"the reader beside was given what was not whole, {poll.early} times"] if poll.early else []
     return Outcome(
         f"{len(orders)} orders of {len(FILES)} files, {looks} looks at unfinished ones, {poll.old + poll.new} beside",
         f"{looks - len(wrong)} refused, {len(orders)} loaded once whole; beside {poll.old} old, {poll.new} new",
-        wrong,
+        wrong + poll.faults(),
     )
 
 

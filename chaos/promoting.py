@@ -11,7 +11,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from chaos.experiment import Experiment, Outcome
-from service.errors import PromotionError
+from service.errors import PromotionError, StorageError
 from service.registry import Registry
 
 MODEL = "wine"
@@ -94,7 +94,7 @@ def _told(registry: Registry, version: int, over: int) -> str:
         return WON
     except PromotionError:
         return LOST
-    except OSError as error:
+    except (OSError, StorageError) as error:
         return type(error).__name__
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import random
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,22 +24,24 @@ THREADS, SWAPS = 32, 2000
 WARM = 0.1
 """The share of an experiment after which its memory is to grow no more."""
 GROWTH = 1.1
+SWAPPED = 0.3
+"""The share of promotions from many threads that is seen at least: one look may find several."""
 BODIES = 200
 
 
 class Held(NamedTuple):
-    """What the workers hold together: bytes of their own, descriptors and threads."""
+    """What processes hold together: bytes of their own, descriptors and threads."""
 
     memory: int
     descriptors: int
     threads: int
 
 
-def held(served: Served) -> Held:
-    """Return what the workers hold for good: the least of a few looks, a connection or a trial comes and goes."""
+def held(ids: Callable[[], Sequence[int]]) -> Held:
+    """Return what processes hold for good: the least of a few looks, a connection or a trial comes and goes."""
     looks = []
     for _ in range(5):
-        workers = [psutil.Process(each) for each in served.workers()]
+        workers = [psutil.Process(each) for each in ids()]
         looks.append(
             (
                 sum(each.memory_full_info().uss for each in workers),
@@ -53,7 +56,8 @@ def held(served: Served) -> Held:
 def swaps(folder: Path, scale: float) -> Outcome:
     """1,024 reloads from 32 threads in one process; then 2,000 swaps of a server under requests."""
     made = house(folder, 3)
-    reloads, wrong = _reload(made, max(1, round(32 * scale)))
+    rounds = max(1, round(32 * scale))
+    reloaded, around, broken = _reload(made, rounds)
     count = round(SWAPS * scale)
     with serving(made.registry.folder, poll=0.01) as served:
         for version in (2, 3, 1):
@@ -67,29 +71,54 @@ def swaps(folder: Path, scale: float) -> Outcome:
             made.registry.promote("wine", version, f"swap {number}")
             wait_until_serving(served, "wine", version, 1)
             if number >= WARM * count and number % (count // 10 or 1) == 0:
-                looks.append(held(served))
+                looks.append(held(served.workers))
         time.sleep(2)  # until the workers have written what they counted
         swapped = served.count("cellar_reloads_total", outcome="loaded") - known
-        looks.append(held(served))
-        broken = [*wrong, *_grown(looks)]
+        looks.append(held(served.workers))
+        broken += _grown(looks)
         if served.workers() != ids:
             broken.append("a worker was replaced")
     if swapped < count:
         broken.append(f"of {count} promotions in two workers only {swapped:.0f} were noticed")
     return Outcome(
-        f"{reloads} reloads from {THREADS} threads, {count} promotions and {swapped:.0f} swaps in two workers",
-        _told(looks),
+        f"{rounds * THREADS} promotions from {THREADS} threads and {reloaded} swaps in one process, "
+        f"{count} promotions and {swapped:.0f} swaps in two workers",
+        f"one process: {_told(around)}; two workers: {_told(looks)}",
         broken,
     )
 
 
-def _reload(made: House, rounds: int) -> tuple[int, list[str]]:
-    """Promote and look from many threads while others ask; return how many reloads there were, and what was wrong."""
+def _reload(made: House, rounds: int) -> tuple[int, list[Held], list[str]]:
+    """Promote and look from many threads while others ask.
+
+    Return how many swaps there were after a first round, what this process held before and after them, what was wrong.
+    """
     live, wrong, over = Live(made.registry), list[str](), threading.Event()
     live.look()
-    bodies = [json.dumps({"instances": [row]}).encode() for row in made.rows]
+    askers = [threading.Thread(target=_ask, args=(made, live, wrong, over)) for _ in range(2)]
+    for thread in askers:
+        thread.start()
+    looks, swapped = list[Held](), list[int]()
+    for count in (1, rounds):
+        _promote(made, live, wrong, count)
+        looks.append(held(lambda: [os.getpid()]))
+        swapped.append(live.reloads["wine", "loaded"])
+    over.set()
+    for thread in askers:
+        thread.join()
+    live.look()
+    if live.get("wine").version != made.registry.champion("wine"):
+        wrong.append("the last promotion is not what is served")
+    swaps = swapped[1] - swapped[0]
+    if swaps < SWAPPED * rounds * THREADS:
+        wrong.append(f"of {rounds * THREADS} promotions from {THREADS} threads only {swaps} were noticed")
+    return swaps, looks, [*wrong, *_grown(looks)]
 
-    def ask() -> None:
+
+def _ask(made: House, live: Live, wrong: list[str], over: threading.Event) -> None:
+    """Ask for predictions until it is over; what ends that, and each wrong answer, is told."""
+    bodies = [json.dumps({"instances": [row]}).encode() for row in made.rows]
+    try:
         while not over.is_set():
             at = random.randrange(len(bodies))
             model = live.get("wine")
@@ -98,8 +127,14 @@ def _reload(made: House, rounds: int) -> tuple[int, list[str]]:
             label = model.predict(read.inputs).values.tolist()
             if label != made.answers[model.version][at][0]:
                 wrong.append(f"version {model.version} answered {label}")
+    except Exception as error:
+        wrong.append(f"who asks was told {error!r}")
 
-    def reload(seed: int) -> None:
+
+def _promote(made: House, live: Live, wrong: list[str], rounds: int) -> None:
+    """Promote and look so many times from each of many threads."""
+
+    def promote(seed: int) -> None:
         draw = random.Random(seed)
         for _ in range(rounds):
             try:
@@ -108,19 +143,11 @@ def _reload(made: House, rounds: int) -> tuple[int, list[str]]:
             except Exception as error:
                 wrong.append(repr(error))
 
-    askers = [threading.Thread(target=ask) for _ in range(2)]
-    reloaders = [threading.Thread(target=reload, args=(seed,)) for seed in range(THREADS)]
-    for thread in (*askers, *reloaders):
+    threads = [threading.Thread(target=promote, args=(seed,)) for seed in range(THREADS)]
+    for thread in threads:
         thread.start()
-    for thread in reloaders:
+    for thread in threads:
         thread.join()
-    over.set()
-    for thread in askers:
-        thread.join()
-    live.look()
-    if live.get("wine").version != made.registry.champion("wine"):
-        wrong.append("the last promotion is not what is served")
-    return rounds * THREADS, wrong
 
 
 def million(folder: Path, scale: float) -> Outcome:
@@ -135,7 +162,7 @@ def million(folder: Path, scale: float) -> Outcome:
         while done < count:
             answered, bad = _wrk(served, bodies, 2)
             done, failed = done + answered, failed + bad
-            looks.append((done, held(served)))
+            looks.append((done, held(served.workers)))
     warm = [look for at, look in looks if at >= WARM * count] or [looks[-1][1]]
     return Outcome(
         f"{done} requests of {min(sizes)} to {max(sizes)} rows, {sum(sizes) / BODIES:.0f} on average",

@@ -15,7 +15,7 @@ from werkzeug.routing import BaseConverter, IntegerConverter
 from service import config as settings
 from service.calls import FACTS, REFUSED, Answer, Call
 from service.dialects import kserve, mlflow, native, oip, vetiver
-from service.errors import CellarError, LoadingError, OverloadError, UnauthorizedError
+from service.errors import BusyError, CellarError, LoadingError, OverloadError, UnauthorizedError
 from service.live import Live
 from service.registry import Registry
 from service.trial import trial
@@ -120,7 +120,7 @@ def _cellar_error(error: CellarError) -> Response:
     shape = _shape()
     told = 400 if error.status == 422 else error.status  # no protocol of another's knows 422
     reply = shape(told, str(error)) if shape else problem(error)
-    if isinstance(error, (LoadingError, OverloadError)):
+    if isinstance(error, (BusyError, LoadingError, OverloadError)):
         reply.headers["Retry-After"] = "1"
     if isinstance(error, UnauthorizedError):
         reply.headers["WWW-Authenticate"] = error.challenge

@@ -7,20 +7,23 @@ checked before a parser sees it. A bundle whose sums do not name `metrics.json` 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import stat
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from service.contents import FORMAT, Golden, Manifest, Metrics, Stamp
 from service.errors import BundleError
-from service.files import sha256
+from service.files import read_regular, sha256
 
 SUMS, MODEL, MANIFEST, GOLDEN, METRICS = "SHA256SUMS", "model.onnx", "manifest.json", "golden.json", "metrics.json"
 CANDIDATE_FILES = (MODEL, MANIFEST, GOLDEN)
+LONGEST = {SUMS: 4096, MODEL: 1 << 31}
+"""The most bytes of a file: ONNX itself holds no more than 2 GB."""
+LONGEST_DOCUMENT = 64 << 20
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 Parsed = TypeVar("Parsed")
@@ -148,25 +151,17 @@ def _read_verified(path: Path, expected: str) -> bytes:
 
 def _read_file(path: Path) -> bytes:
     try:
-        with _open_inside(path.parent, path.name) as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-                raise BundleError(f"{told(path)} is shared or no file (a hard link, a pipe): copy the bundle whole")
-            return file.read()
+        # Neither the file nor the folder of the version may be a link.
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            return read_regular(path.name, LONGEST.get(path.name, LONGEST_DOCUMENT), folder)
+        finally:
+            os.close(folder)
     except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        cure = "the bundle is incomplete" if missing else "give the service the right to"
+        cures = {errno.ENOENT: "the bundle is incomplete", errno.EINVAL: "copy the bundle whole"}
+        cures[errno.EFBIG] = "train the model again"
+        cure = cures.get(error.errno or 0, "give the service the right to")
         raise BundleError(f"{told(path)} cannot be read ({error.strerror}): {cure}") from error
-
-
-def _open_inside(folder: Path, name: str) -> BinaryIO:
-    """Open a file of a folder without following a link, be it the file or the folder, or waiting for a pipe."""
-    home = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-    try:
-        return open(name, "rb", opener=lambda name, _: os.open(name, flags, dir_fd=home))
-    finally:
-        os.close(home)
 
 
 def parsed(data: bytes, kind: type[Parsed], path: Path) -> Parsed:

@@ -153,9 +153,14 @@ class Call:
 
     def seconds_left(self) -> float:
         """Return what is left of CELLAR_DEADLINE, of which a client that sends slowly takes nothing."""
-        waited = self.environ[WAITED]() if WAITED in self.environ else 0.0
-        left: float = self.environ[BEGUN] + waited + self.config.deadline - time.perf_counter()
-        return left
+        return seconds_left(self.environ, self.config.deadline)
+
+
+def seconds_left(environ: dict[str, Any], deadline: float) -> float:
+    """Return what is left of the seconds that a request may take, of which its slow coming takes nothing."""
+    waited = environ[WAITED]() if WAITED in environ else 0.0
+    left: float = environ[BEGUN] + waited + deadline - time.perf_counter()
+    return left
 
 
 def decode(

@@ -90,6 +90,13 @@ class StorageError(CellarError):
     title = "Not written"
 
 
+class BusyError(StorageError):
+    """Raised if somebody else keeps writing where something is to be written."""
+
+    status = 503
+    title = "Somebody else is writing"
+
+
 class RequestError(CellarError):
     """Raised if a request cannot be read: the fault is the caller's."""
 

@@ -6,14 +6,21 @@ writer died.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
+import math
 import os
 import re
 import shutil
+import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+AGAIN = 0.01
+"""Seconds between two attempts at a lock."""
 
 HALF_WRITTEN = re.compile(r"\..+-[0-9]+-[0-9a-f]{8}")
 """What `beside` names: nothing else that begins with a dot is ours to remove."""
@@ -28,6 +35,21 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file of any length."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_regular(path: Path | str, most: int, folder: int | None = None) -> bytes:
+    """Return a file of at most `most` bytes, below the open `folder` if one is given; OSError with what is wrong.
+
+    No link is followed, nothing is waited for as one waits for a pipe, and what is too long is not read at all.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    with open(path, "rb", opener=lambda name, _: os.open(name, flags, dir_fd=folder)) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            raise OSError(errno.EINVAL, "shared or no file: a hard link, a pipe")
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, f"longer than {most:,} bytes")
+        return file.read(found.st_size)
 
 
 def beside(place: Path) -> Path:
@@ -124,19 +146,36 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes that ask for the same folder's lock out meanwhile."""
+def locked(folder: Path, until: float = math.inf) -> Iterator[None]:
+    """Keep other processes that ask for the same folder's lock out meanwhile.
+
+    Where the lock is not had `until` a time of the monotonic clock, raise BlockingIOError.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, until)
         yield
     finally:
         os.close(descriptor)
 
 
+def _lock(descriptor: int, until: float) -> None:
+    if until == math.inf:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return
+    while time.monotonic() < until:
+        with suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(AGAIN)
+    raise BlockingIOError(errno.EAGAIN, "somebody else holds the lock")
+
+
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Keep other writers out of a folder and those in it, and remove what writers that died left there."""
-    with locked(folder):
+def writing(folder: Path, until: float = math.inf) -> Iterator[None]:
+    """Keep other writers out of a folder and those in it, and remove what writers that died left there.
+
+    Raise BlockingIOError where they keep it `until` a time of the monotonic clock.
+    """
+    with locked(folder, until):
         remove_half_written(folder)
         yield

@@ -2,22 +2,19 @@
 
 A promotion is noticed by looking. The new version is tried in another process, loaded beside the old one and put into
 its place between two requests; who was given the old one keeps it to the end of its request. What cannot be served is
-refused, once in the log, and tried again ever more rarely, while the last good version answers.
+refused, once in the log, and tried again ever more rarely, in a thread of its own, while the last good version answers.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
 
 from service.errors import BundleError, LoadingError, NoModelError, NotFoundError
-from service.loading import Loader, Trial, Version, untried
+from service.loading import Loader, Trial, Version, Waiting, untried
 from service.model import Model
 from service.registry import Registry
 
@@ -42,50 +39,40 @@ class Live:
         self._loader = Loader(registry, trial)
         self.reloads = self._loader.reloads
         self._others: dict[Version, Model] = {}
+        """Those asked for by number, the one whose use was longest ago first."""
         self._looking, self._keeping = threading.Lock(), threading.Lock()
         self._locks: defaultdict[Version, threading.Lock] = defaultdict(threading.Lock)
-        self._asked: queue.SimpleQueue[Version] = queue.SimpleQueue()
-        self._awaited: set[Version] = set()
+        self._asked, self._due = Waiting(), Waiting()
         self._watched = False
 
     def watch(self, poll: float) -> None:
-        """Look for promotions from now on, every `poll` seconds, in a thread that also tries what is asked for."""
+        """Look for promotions from now on, every `poll` seconds, in a thread that also tries what is asked for.
+
+        What was refused is tried again in another, for as long as that takes.
+        """
         self._watched = True
-        threading.Thread(target=self._watch, args=(poll,), name="promotions", daemon=True).start()
 
-    def _watch(self, poll: float) -> None:
-        failed = ""
-        while True:
-            try:
-                self._try_asked(poll)
-                self.look()
-                failed = ""
-            except Exception as error:  # whatever it is, the models that are served are served on
-                if str(error) != failed:
-                    log.exception("looking for promotions failed")
-                failed = str(error)
+        def look() -> None:
+            self._asked.next(self._loader.attempt, poll)
+            self.look()
 
-    def _try_asked(self, wait: float) -> None:
-        """Try the next version that was asked for, if there is one within `wait` seconds."""
-        with suppress(queue.Empty):
-            version = self._asked.get(timeout=wait)
-            try:
-                self._loader.attempt([version])
-            finally:
-                self._awaited.discard(version)
+        for what, step in {"promotions": look, "retries": lambda: self._due.next(self._loader.attempt)}.items():
+            threading.Thread(target=_repeat, args=(step, what), name=what, daemon=True).start()
 
     def look(self) -> None:
         """Serve each model's champion; where that is refused, what was served, or the latest earlier one that is sound.
 
-        What is new is tried before what an earlier look refused, so that a version that hangs keeps few others waiting.
+        Whatever goes wrong with a model, the others are looked at all the same.
         """
         with self._looking:
             began = time.monotonic()
             until, orders = began + LOOK, self._orders()
             self._try_at_once([(name, order[0]) for name, order in orders.items() if order], until)
-            for is_its_turn in (self._loader.is_new, partial(self._loader.is_due, by=began)):
-                for name, order in orders.items():
-                    self._settle(name, order, is_its_turn, until)
+            for name, order in orders.items():
+                try:
+                    self._settle(name, order, began, until)
+                except Exception as error:
+                    self._tell_fault(name, error)
 
     def _orders(self) -> dict[str, list[int]]:
         """Return which versions of each model are to be served, best first; where one is served, the champion alone."""
@@ -93,14 +80,14 @@ class Live:
         try:
             names = self.registry.names()
         except BundleError as error:
-            self._tell_unreadable(f"{self.registry.folder.name}/", error)
+            self._tell_fault(f"{self.registry.folder.name}/", error)
             return {}
         self.refused = {name: why for name, why in self.refused.items() if name in names}
         for name in names:
             try:
                 orders[name] = self._order(name)
-            except BundleError as error:  # the other models are served all the same
-                self._tell_unreadable(name, error)
+            except Exception as error:
+                self._tell_fault(name, error)
         return orders
 
     def _order(self, name: str) -> list[int]:
@@ -116,15 +103,15 @@ class Live:
             self._loader.attempt(new)
             new = [version for version in new if self._loader.is_new(version)]
 
-    def _settle(self, name: str, order: list[int], is_its_turn: Callable[[Version], bool], until: float) -> None:
+    def _settle(self, name: str, order: list[int], began: float, until: float) -> None:
         """Serve the first version of an order that is sound, unless it is served; tell of those before it."""
         told = list(filter(None, [self.registry.lost_champion(name)]))
         for number in order:
             served, version = self.champions.get(name), (name, number)
             if served and served.version == number:
                 break
-            if is_its_turn(version) and time.monotonic() < until:
-                self._loader.attempt([version])
+            if time.monotonic() < until:
+                self._try(version, began)
             try:
                 self._serve(name, self._loader.load(version))
                 break
@@ -133,6 +120,13 @@ class Live:
             except LoadingError as error:
                 told.append(str(error))
         self._tell(name, told)
+
+    def _try(self, version: Version, began: float) -> None:
+        """Try a version that is new now, and one that was due when the look began beside it if there is a thread."""
+        if self._watched and self._loader.is_due(version, began):
+            self._due.put(version)
+        elif self._loader.is_new(version) or self._loader.is_due(version, began):
+            self._loader.attempt([version])
 
     def check_ready(self) -> None:
         """Raise NoModelError, with what was refused, unless a verified model can answer."""
@@ -148,7 +142,7 @@ class Live:
         champion = self.champions.get(name)
         if version is None or (champion and champion.version == version):
             return champion or self._none(name)
-        return self._others.get((name, version)) or self._by_number(name, version)
+        return self._loaded((name, version)) or self._by_number(name, version)
 
     def check_published(self, name: str, number: int) -> None:
         """Raise NotFoundError unless a model has this version and it is published."""
@@ -160,23 +154,35 @@ class Live:
         self.check_published(name, number)
         version = name, number
         with self._locks[version]:  # one loads it, whoever else asks meanwhile waits
-            model = self._others.get(version)
+            model = self._loaded(version)
             if not model:
                 self._have_tried(version)
                 model = self._loader.load(version)
-                with self._keeping:
-                    self._others = dict([*self._others.items(), (version, model)][-KEPT:])
+                self._keep(version, model)
             return model
+
+    def _loaded(self, version: Version) -> Model | None:
+        """Return a version that was asked for by number before, if it is still loaded; now it is used, too."""
+        with self._keeping:
+            model = self._others.pop(version, None)
+            if model:
+                self._others[version] = model
+            return model
+
+    def _keep(self, version: Version, model: Model) -> None:
+        with self._keeping:
+            self._others[version] = model
+            if len(self._others) > KEPT:
+                del self._others[next(iter(self._others))]
 
     def _have_tried(self, version: Version) -> None:
         """Try a version that is new or due, or have that done: no request waits for a trial where there is a thread."""
-        if not (self._loader.is_new(version) or self._loader.is_due(version)):
-            return
         if not self._watched:
             self._loader.attempt([version])
-        elif version not in self._awaited:
-            self._awaited.add(version)
+        elif self._loader.is_new(version):
             self._asked.put(version)
+        elif self._loader.is_due(version):
+            self._due.put(version)
 
     def _none(self, name: str) -> Model:
         if self.registry.versions(name):
@@ -203,8 +209,21 @@ class Live:
         elif name in self.refused:
             self.refused = {other: why for other, why in self.refused.items() if other != name}
 
-    def _tell_unreadable(self, name: str, error: BundleError) -> None:
-        before = self.refused.get(name)
-        self._tell(name, [str(error)])
+    def _tell_fault(self, name: str, error: Exception) -> None:
+        before, known = self.refused.get(name), isinstance(error, BundleError)
+        self._tell(name, [str(error) if known else f"{name} cannot be served ({type(error).__name__})"])
         if self.refused[name] != before:
-            log.error("%s", self.refused[name])
+            log.error("%s", self.refused[name], exc_info=None if known else error)
+
+
+def _repeat(step: Callable[[], None], what: str) -> None:
+    """Do a step again and again; whatever goes wrong, the models that are served are served on."""
+    failed = ""
+    while True:
+        try:
+            step()
+            failed = ""
+        except Exception as error:
+            if repr(error) != failed:
+                log.exception("looking for %s failed", what)
+            failed = repr(error)

@@ -7,10 +7,12 @@ it is what was tried, whatever was put into its place in between.
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -58,7 +60,7 @@ class Loader:
         self.reloads: Counter[tuple[str, str]] = Counter()
         """How often each model was (name, "loaded") or (name, "refused")."""
         self._trial = trial
-        self._trying = threading.Lock()
+        self._trying, self._retrying = threading.Lock(), threading.Lock()
         self._sound: set[Key] = set()
         self._refusals: dict[Key, Refusal] = {}
 
@@ -74,10 +76,14 @@ class Loader:
         return key not in self._sound and refusal is not None and now >= refusal.until
 
     def attempt(self, versions: Sequence[Version]) -> None:
-        """Try versions, as far as they are new or due, up to one that crashes or hangs; nothing new is given long."""
-        with self._trying:  # one process at a time
-            patience = PATIENCE if any(map(self.is_due, versions)) else BRIEF
-            keys = [self._key(version) for version in versions if self.is_new(version) or self.is_due(version)]
+        """Try versions that are new, or else those that are due, up to one that crashes or hangs.
+
+        There is one process at a time for what is new, which is given little time, and one for what is tried again.
+        """
+        again = any(map(self.is_due, versions))
+        patience, is_its_turn = (PATIENCE, self.is_due) if again else (BRIEF, self.is_new)
+        with self._retrying if again else self._trying:
+            keys = [self._key(version) for version in versions if is_its_turn(version)]
             places = {self.registry.place(name, number): (name, number, sums) for name, number, sums in keys}
             for folder, tried in self._try(list(places), patience).items():
                 name, number, _ = key = places[folder]
@@ -104,6 +110,9 @@ class Loader:
         except BundleError as error:
             self._refuse(key, str(error))
             raise
+        except (MemoryError, OSError) as error:  # the trial had what is missing here
+            self._refuse(key, f"{name}/{number} cannot be loaded beside the others ({type(error).__name__})")
+            raise BundleError(self._refusals[key].why) from error
         self._refusals.pop(key, None)
         return model
 
@@ -128,6 +137,29 @@ class Loader:
 
     def _key(self, version: Version) -> Key:
         return *version, bundle.fingerprint(self.registry.place(*version))
+
+
+class Waiting:
+    """Versions that wait for a thread to try them, each once."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Version] = queue.SimpleQueue()
+        self._there: set[Version] = set()
+
+    def put(self, version: Version) -> None:
+        """Have a version tried, unless it waits for that or is under way."""
+        if version not in self._there:
+            self._there.add(version)
+            self._queue.put(version)
+
+    def next(self, attempt: Callable[[Sequence[Version]], None], wait: float | None = None) -> None:
+        """Try the one that came first, if there is one within `wait` seconds."""
+        with suppress(queue.Empty):
+            version = self._queue.get(timeout=wait)
+            try:
+                attempt([version])
+            finally:
+                self._there.discard(version)
 
 
 def untried(folders: Sequence[Path], *, patience: float) -> dict[Path, Tried]:

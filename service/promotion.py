@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated
 
@@ -46,13 +47,20 @@ class Rollback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def promote(
-    registry: Registry, model: str, version: int, reason: str = "", force: bool = False, by: str = ""
+    registry: Registry,
+    model: str,
+    version: int,
+    reason: str = "",
+    force: bool = False,
+    by: str = "",
+    until: float = math.inf,
 ) -> Event | None:
     """Make a published version champion and return the event in its history, None where it is the champion already.
 
     What the gate held back needs `force` and a reason, which then stands on record with the gate's own words, and `by`
     whom. Raise NotFoundError if there is no such model, PromotionError if the version is not published, damaged, or
-    held back, or if another became champion meanwhile.
+    held back, or if another became champion meanwhile, BusyError if it could not be written `until` a time of the
+    monotonic clock.
     """
     registry.check_model(model)
     champion = registry.champion(model)
@@ -67,15 +75,18 @@ def promote(
         )
     told = told or "promoted by hand"
     reason = f"{told} (by force; the gate: {objection})" if objection else told
-    registry.promote(model, version, reason, over=champion, by=by)
+    registry.promote(model, version, reason, over=champion, by=by, until=until)
     return _recorded(registry, model, version)
 
 
-def rollback(registry: Registry, model: str, reason: str = "", by: str = "") -> Event:
-    """Make the latest sound champion before champion again and return the event; PromotionError if there is none."""
+def rollback(registry: Registry, model: str, reason: str = "", by: str = "", until: float = math.inf) -> Event:
+    """Make the latest sound champion before champion again and return the event.
+
+    Raise PromotionError if there is none, BusyError if it could not be written `until` a time of the monotonic clock.
+    """
     registry.check_model(model)
     version = registry.rollback(
-        model, reason.strip() or "rolled back by hand", lambda version: _is_sound(registry, model, version), by
+        model, reason.strip() or "rolled back by hand", lambda version: _is_sound(registry, model, version), by, until
     )
     return _recorded(registry, model, version)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import math
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -13,11 +15,15 @@ from pathlib import Path
 import msgspec
 
 from service import bundle
-from service.errors import BundleError, NotFoundError, PromotionError, StorageError, meant
-from service.files import replace_file, sync, writing
+from service.errors import BundleError, BusyError, NotFoundError, PromotionError, StorageError, meant
+from service.files import read_regular, replace_file, sync, writing
 
 CHAMPION, HISTORY = "champion", "history.jsonl"
+LONGEST = {CHAMPION: 64 << 10, HISTORY: 64 << 20}
+"""The most bytes of each, far more than a champion and 100,000 promotions take."""
 PROMOTE, ROLLBACK = "promote", "rollback"
+PATIENCE = 10.0
+"""Seconds in which those who write to a model's folder have to be done."""
 ANY = -1
 """Whichever champion there is."""
 
@@ -119,15 +125,23 @@ class Registry:
         return [at for at, line in enumerate(lines, 1) if line and not _event(line)]
 
     def promote(
-        self, model: str, version: int, reason: str, action: str = PROMOTE, over: int | None = ANY, by: str = ""
+        self,
+        model: str,
+        version: int,
+        reason: str,
+        action: str = PROMOTE,
+        over: int | None = ANY,
+        by: str = "",
+        until: float = math.inf,
     ) -> None:
         """Make a published `version` champion, with the reason on record, and `by` whom, else who runs this process.
 
-        Raise PromotionError if it is not published, or if `over` names another champion than there is by now.
+        Raise PromotionError if it is not published, or if `over` names another champion than there is by now; BusyError
+        if it does not come to write within ten seconds, or `until` a time of the monotonic clock.
         """
         self._check_published(model, version)
         home = self.home(model)
-        with _faults_told(home), writing(home):
+        with _faults_told(home), writing(home, min(until, time.monotonic() + PATIENCE)):
             self._check_published(model, version)  # it may have been pruned meanwhile
             previous = self.champion(model)
             if over not in (ANY, previous):
@@ -146,6 +160,7 @@ class Registry:
         reason: str = "rollback",
         sound: Callable[[int], bool] = lambda version: True,
         by: str = "",
+        until: float = math.inf,
     ) -> int:
         """Make the champion that the present one was promoted over champion again and return its version.
 
@@ -161,7 +176,7 @@ class Registry:
             told = f" that is sound (damaged: {damaged})" if passed else ""
             raise PromotionError(f"{model} has no earlier champion{told} to go back to")
         past = f" (past version {damaged}, damaged)" if passed else ""
-        self.promote(model, version, reason + past, ROLLBACK, now, by)
+        self.promote(model, version, reason + past, ROLLBACK, now, by, until)
         return version
 
     def champion_before(self, model: str, version: int | None) -> int | None:
@@ -204,9 +219,11 @@ def _rejected(history: list[Event]) -> set[int]:
 
 @contextmanager
 def _faults_told(home: Path) -> Iterator[None]:
-    """Tell what the disk refuses as StorageError."""
+    """Tell what the disk refuses as StorageError, and a lock that was not had as BusyError."""
     try:
         yield
+    except BlockingIOError as error:
+        raise BusyError(f"somebody else is writing to {home.name}, nothing is changed: try again") from error
     except OSError as error:
         raise StorageError(f"{home.name} cannot be written ({error.strerror}): mend that and try again") from error
 
@@ -233,7 +250,7 @@ def _recorded_and_not(home: Path) -> tuple[list[bytes], list[bytes]]:
 def _lines(path: Path) -> list[bytes]:
     """Return the lines of a file, none if it is not there; BundleError if it cannot be read."""
     try:
-        return path.read_bytes().splitlines()
+        return read_regular(path, LONGEST[path.name]).splitlines()
     except FileNotFoundError:
         return []
     except OSError as error:

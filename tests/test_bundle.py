@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,14 +99,27 @@ def test_pipe_is_refused_without_waiting(wine: Path, name: str):
     """A named pipe in place of a file is refused; nobody waits for its other end."""
     (wine / name).unlink()
     os.mkfifo(wine / name)
-    assert refused(wine).startswith(f"wine/1/{name} is shared or no file")
+    assert refused(wine).startswith(f"wine/1/{name} cannot be read (shared or no file")
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_hard_link_is_refused(wine: Path, tmp_path: Path, name: str):
     """A file that has another name elsewhere is refused: it may be somebody's secret, and change under our feet."""
     os.link(wine / name, tmp_path / "elsewhere")
-    assert refused(wine).startswith(f"wine/1/{name} is shared or no file")
+    assert refused(wine).startswith(f"wine/1/{name} cannot be read (shared or no file")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_any_length_is_refused_unread(wine: Path, name: str):
+    """Longer than a file of its kind can be, it is told so, and takes no memory."""
+    os.truncate(wine / name, 60_000_000_000)
+    tracemalloc.start()
+    told = refused(wine)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    longest = bundle.LONGEST.get(name, bundle.LONGEST_DOCUMENT)
+    assert told == f"wine/1/{name} cannot be read (longer than {longest:,} bytes): train the model again"
+    assert most < 10_000_000
 
 
 def test_folder_that_is_a_link_is_refused(wine: Path, tmp_path: Path):

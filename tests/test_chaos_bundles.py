@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
 from chaos import copying, damage, promoting
 from service import bundle, model
+from service.registry import Registry
 
 pytestmark = pytest.mark.slow
 
@@ -22,6 +24,20 @@ def test_a_bundle_that_is_loaded_too_early_is_noticed(tmp_path: Path, monkeypatc
     monkeypatch.setattr(bundle, "_read_verified", lambda path, _: bundle._read_file(path))
     monkeypatch.setattr(model, "_replay", lambda _: None)
     assert any("loaded before it was whole" in each for each in copying.run(tmp_path, 0.05).broken)
+
+
+def test_a_reader_that_ends_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What ends the reader beside, before its first look, is told, and that it never looked."""
+    served = copying.served
+
+    def fail_beside(registry: Registry) -> int:
+        if threading.current_thread() is not threading.main_thread():
+            raise OSError("gone")
+        return served(registry)
+
+    monkeypatch.setattr(copying, "served", fail_beside)
+    broken = copying.run(tmp_path, 0.01).broken
+    assert broken == ["the reader beside ended: OSError('gone')", "the reader beside never looked"]
 
 
 def test_damage_is_refused_before_it_is_parsed(tmp_path: Path):
@@ -53,4 +69,4 @@ def test_promoters_without_a_lock_are_noticed(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "early" / "sitecustomize.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "early"))
     broken = promoting.run(tmp_path, 0.01).broken
-    assert any("had the winners" in each or "was told FileNotFoundError" in each for each in broken)
+    assert any("had the winners" in each or "was told StorageError" in each for each in broken)

@@ -90,7 +90,13 @@ def test_attacks_are_refused(tmp_path: Path):
     """Some bundles that reach for other files, or bring code, do no harm to the service, and do elsewhere."""
     outcome = attacks.run(tmp_path, 0.2)
     assert outcome.broken == []
-    assert outcome.disturbed.startswith("5 attacks, ")
+    assert outcome.disturbed.startswith("5 attacks, 2 of which ")
+
+
+def test_fifteen_of_all_attacks_are_to_do_harm():
+    """What the full experiment proves of the others is that they are refused."""
+    assert len([name for name in attacks.ATTACKS if not name.startswith(attacks.HARMLESS)]) == 15
+    assert len(attacks.ATTACKS) == 25
 
 
 @pytest.mark.parametrize(
@@ -115,6 +121,7 @@ def test_an_attack_that_is_served_is_noticed(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(attacks, "ATTACKS", {"none": lambda ground: None})
     monkeypatch.setattr("chaos.damage.PATIENCE", 3)
     broken = attacks.run(tmp_path, 1).broken
+    assert "none does no harm where nothing is checked" in broken
     assert any("none: version 3 was never refused" in each for each in broken)
     assert any("answered wrongly (200 by version 3)" in each for each in broken)
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from conftest import changed
 from flask.testing import FlaskClient
 
 from chaos.serving import serving
 from service.app import create_app
+from service.files import locked
 from service.registry import Registry
 
 TOKEN = "a-tökén"
@@ -57,6 +59,32 @@ def test_promotion_and_rollback(local: FlaskClient, registry: Registry):
     reply = local.post(ROLLBACK, json={"reason": "it was worse"})
     assert (reply.json["champion"], reply.json["previous"], reply.json["event"]["action"]) == (1, 2, "rollback")
     assert registry.champion("wine") == 1 and registry.history("wine")[-1].reason == "it was worse"
+
+
+@pytest.mark.parametrize("limit", ["patience", "deadline"])
+def test_what_was_refused_is_not_done_later(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+):
+    """While somebody else writes, the answer is 503 within the time there is, and nothing is promoted afterwards."""
+    monkeypatch.setattr("service.registry.PATIENCE", 0.2 if limit == "patience" else 600)
+    deadline = 0.5 if limit == "deadline" else 60
+    client = create_app({"artifacts": registry.folder, "reports": tmp_path, "deadline": deadline}).test_client()
+    with locked(registry.home("wine")):
+        reply = client.post(PROMOTE, json=BODY)
+    assert (reply.status_code, reply.headers["Retry-After"]) == (503, "1")
+    assert reply.json["detail"] == "somebody else is writing to wine, nothing is changed: try again"
+    assert unchanged(registry)
+
+
+@pytest.mark.slow
+def test_who_was_told_that_it_took_too_long_promoted_nothing(registry: Registry, tmp_path: Path):
+    """The server's own 504 holds, too: once the lock is free, what waited for it has ended."""
+    with serving(registry.folder, tmp_path, deadline=3) as server:
+        with locked(registry.home("wine")):
+            address = f"{server.address}{PROMOTE}"
+            assert requests.post(address, json=BODY, timeout=30).status_code in (503, 504)
+        assert requests.post(f"{server.address}{ROLLBACK}", json={}, timeout=30).status_code == 409
+        assert unchanged(registry)
 
 
 def test_the_champion_stays_champion(local: FlaskClient, registry: Registry):

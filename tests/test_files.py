@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,15 @@ def test_a_folder_is_locked_for_one(tmp_path):
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(timeout=1)
     assert other.communicate(timeout=30)[0] == "mine\n"
+
+
+def test_a_lock_is_waited_for_until_a_time(tmp_path):
+    """Where somebody keeps it that long, or it is later already, it is not had."""
+    soon = time.monotonic() + 0.05
+    with files.locked(tmp_path, soon + 30), pytest.raises(BlockingIOError), files.locked(tmp_path, soon):
+        pass
+    with pytest.raises(BlockingIOError), files.locked(tmp_path, time.monotonic()):
+        pass
 
 
 def test_a_file_is_named_by_its_content(tmp_path):

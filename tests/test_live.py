@@ -26,7 +26,7 @@ from service.live import KEPT, Live
 from service.loading import untried
 from service.model import Model
 from service.registry import Registry
-from service.trial import Tried, trial
+from service.trial import PATIENCE, Tried, trial
 from tests.conftest import changed, mark
 
 
@@ -183,6 +183,17 @@ def test_every_version_can_be_asked_for(registry: Registry):
     for _ in range(2):
         assert [live.get("wine", number).version for number in numbers] == list(numbers)
     assert live.get("wine", numbers[-1]) is live.get("wine", numbers[-1])
+
+
+def test_the_version_whose_use_was_longest_ago_goes_first(registry: Registry):
+    """Of more versions than are kept, one that is asked for all the time stays loaded."""
+    live = Live(registry)
+    live.look()
+    used, idle = (live.get("wine", published(registry, number)) for number in (3, 4))
+    for number in range(5, KEPT + 4):
+        live.get("wine", published(registry, number))
+        assert live.get("wine", 3) is used
+    assert live.get("wine", 4) is not idle
 
 
 def published(registry: Registry, number: int) -> int:
@@ -367,6 +378,46 @@ def test_a_version_by_number_is_tried_in_one_thread(registry: Registry):
     assert tried == ["2", "1", "3", "4"]
 
 
+def test_what_is_tried_again_keeps_no_promotion_waiting(registry: Registry, monkeypatch: pytest.MonkeyPatch):
+    """A champion that is slow to load has its full time beside: promotions are noticed meanwhile, then it is served."""
+    again, go_on, running, most = threading.Event(), threading.Event(), list[float](), [0]
+
+    def slow(folders: Sequence[Path], *, patience: float) -> dict[Path, Tried]:
+        running.append(patience)
+        most[0] = max(most[0], len(running))
+        try:
+            if folders[0].name == "2" and patience < PATIENCE:
+                return {folders[0]: Tried("it was not loaded in time")}
+            if folders[0].name == "2":
+                again.set()
+                assert go_on.wait(30)
+            return untried(folders, patience=patience)
+        finally:
+            running.remove(patience)
+
+    monkeypatch.setattr("service.loading.SHORTEST", 0.01)
+    live = Live(registry, slow)
+    live.look()
+    assert live.get("wine").version == 1
+    live.watch(0.01)
+    assert again.wait(30)
+    registry.promote("wine", published(registry, 3), "third")
+    assert _comes(lambda: live.get("wine").version == 3)
+    assert running == [PATIENCE]
+    go_on.set()
+    registry.promote("wine", 2, "back")
+    assert _comes(lambda: live.get("wine").version == 2)
+    assert _comes(lambda: live.refused == {})
+    assert most == [2]
+
+
+def _comes(is_so: Callable[[], bool]) -> bool:
+    give_up = time.monotonic() + 30
+    while not is_so() and time.monotonic() < give_up:
+        time.sleep(0.005)
+    return is_so()
+
+
 def _once_tried(get: Callable[[], Model]) -> Model:
     """Return what comes when no longer told to ask again."""
     give_up = time.monotonic() + 30
@@ -482,6 +533,50 @@ def test_a_model_whose_folder_cannot_be_read_leaves_the_others(registry: Registr
     registry.promote("wine", 1, "back")
     live.look()
     assert live.get("wine").version == 1
+
+
+def test_whatever_a_model_raises_leaves_the_others(
+    registry: Registry, houses_artifacts: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Memory that is short for one model, or a fault of our own at one, is told of it, and the others are served."""
+    shutil.copytree(houses_artifacts / "houses", registry.folder / "houses")
+    live, read = Live(registry), bundle.read
+
+    def short(folder: Path) -> bundle.Bundle:
+        if folder.parent.name == "houses":
+            raise MemoryError
+        return read(folder)
+
+    monkeypatch.setattr(bundle, "read", short)
+    live.look()
+    told = "version 1 was refused: houses/1 cannot be loaded beside the others (MemoryError)"
+    assert (list(live.champions), live.refused) == (["wine"], {"houses": told})
+    monkeypatch.undo()
+    monkeypatch.setattr(Registry, "candidates_to_serve", lambda self, name: {}[name])
+    registry.promote("wine", 1, "back")
+    for _ in range(2):
+        live.look()
+    assert live.get("wine").version == 1
+    assert live.refused == {"houses": "houses cannot be served (KeyError)"}
+    assert [bool(record.exc_info) for record in caplog.records if "KeyError" in record.message] == [True]
+
+
+@pytest.mark.parametrize("name", ["champion", "history.jsonl"])
+def test_a_pipe_beside_a_models_versions_leaves_the_others(registry: Registry, houses_artifacts: Path, name: str):
+    """Nobody waits for a pipe in place of one model's champion or history: promotions of the others are noticed."""
+    shutil.copytree(houses_artifacts / "houses", registry.folder / "houses")
+    live = Live(registry)
+    live.look()
+    for file in ("champion", name):
+        (registry.home("houses") / file).unlink(missing_ok=True)
+    os.mkfifo(registry.home("houses") / name)
+    registry.promote("wine", 1, "back")
+    looking = threading.Thread(target=live.look, daemon=True)
+    looking.start()
+    looking.join(30)
+    assert not looking.is_alive()
+    assert (live.get("wine").version, live.get("houses").version) == (1, 1)
+    assert live.refused["houses"].startswith(f"houses/{name} cannot be read (shared or no file")
 
 
 def test_a_file_in_place_of_a_model_leaves_the_others(

@@ -192,9 +192,9 @@ def test_a_promotion_that_waited_for_the_lock_looks_again(
     """A version that was pruned between the first look and the lock never becomes champion."""
     locked = files.locked
 
-    def late(folder: Path):
+    def late(folder: Path, until: float):
         shutil.rmtree(registry.place("wine", 6), ignore_errors=True)
-        return locked(folder)
+        return locked(folder, until)
 
     monkeypatch.setattr(files, "locked", late)
     with pytest.raises(PromotionError, match="no published version 6"):

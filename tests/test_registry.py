@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,9 +11,10 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from service import bundle, publication
-from service.errors import BundleError, NotFoundError, PromotionError, StorageError
+from service.errors import BundleError, BusyError, NotFoundError, PromotionError, StorageError
+from service.files import locked
 from service.live import Live
-from service.registry import Registry
+from service.registry import CHAMPION, HISTORY, Registry
 
 HOSTILE = ["", ".", "..", "../wine", "a/b", "/etc", "%2e%2e", "WINE", "Wine", "wine\n", "wine\0", "w" * 65, "é"]
 
@@ -72,6 +74,46 @@ def test_a_folder_that_cannot_be_read_is_named_with_its_fault(wine_artifacts: Pa
             assert live.refused == {"closed": registry.fault("closed")}
 
 
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _link(path: Path) -> None:
+    path.with_name("elsewhere").write_text("2\n")
+    path.symlink_to("elsewhere")
+
+
+def _shared(path: Path) -> None:
+    path.with_name("elsewhere").write_text("2\n")
+    path.hardlink_to(path.with_name("elsewhere"))
+
+
+def _endless(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 60_000_000_000)
+
+
+@pytest.mark.parametrize("spoil", [_pipe, _link, _shared, _endless])
+@pytest.mark.parametrize("name", [CHAMPION, HISTORY])
+def test_only_a_file_of_its_own_is_read(registry: Registry, name: str, spoil: Callable[[Path], None]):
+    """A pipe is not waited for, a link not followed, what is endless not read: each is told, and nothing promoted."""
+    path = registry.home("wine") / name
+    path.unlink()
+    spoil(path)
+    ask = registry.champion if name == CHAMPION else registry.history
+    for attempt in (ask, lambda model: registry.promote(model, 2, "no")):
+        with pytest.raises(BundleError, match=rf"wine/{name} cannot be read \(.+\): mend that and try again"):
+            attempt("wine")
+
+
+def test_a_models_folder_may_be_a_link(registry: Registry, tmp_path: Path):
+    """Who keeps a model on another disk promotes it as any other."""
+    registry.home("wine").rename(tmp_path / "other-disk")
+    registry.home("wine").symlink_to(tmp_path / "other-disk")
+    registry.promote("wine", 2, "second")
+    assert (registry.champion("wine"), len(registry.history("wine"))) == (2, 2)
+
+
 def test_no_folder_no_models(tmp_path: Path):
     """Before the first training there is nothing, and that is no error."""
     registry = Registry(tmp_path / "none")
@@ -105,6 +147,22 @@ def test_only_published_versions_are_promoted(registry: Registry, version: int):
         registry.promote("wine", version, "no")
     assert registry.champion("wine") == 1
     assert len(registry.history("wine")) == 1
+
+
+def test_who_does_not_come_to_write_promotes_nothing(registry: Registry, monkeypatch: pytest.MonkeyPatch):
+    """Where somebody else keeps the lock, or it is too late, nothing is promoted, and that is told."""
+    told = "somebody else is writing to wine, nothing is changed: try again"
+    with locked(registry.home("wine")), monkeypatch.context() as patched:
+        patched.setattr("service.registry.PATIENCE", 0.05)
+        with pytest.raises(BusyError, match=told):
+            registry.promote("wine", 2, "no")
+    with pytest.raises(BusyError, match=told):
+        registry.promote("wine", 2, "no", until=time.monotonic())
+    assert (registry.champion("wine"), len(registry.history("wine"))) == (1, 1)
+    registry.promote("wine", 2, "now", until=time.monotonic() + 30)
+    with pytest.raises(BusyError, match=told):
+        registry.rollback("wine", until=time.monotonic())
+    assert registry.champion("wine") == 2
 
 
 def test_rollback_goes_back_step_by_step(registry: Registry):
@@ -208,11 +266,15 @@ def test_a_lost_pointer_is_told(registry: Registry, content: bytes | None):
 
 def test_a_disk_that_refuses_is_told_by_the_models_name(registry: Registry):
     """A promotion that cannot be written says so in a sentence that names no temporary file."""
-    (registry.home("wine") / "history.jsonl").unlink()
-    (registry.home("wine") / "history.jsonl").symlink_to(registry.folder / "nowhere" / "history")
-    with pytest.raises(StorageError, match=r"^wine cannot be written \(No such file or directory\): mend that"):
-        registry.promote("wine", 2, "no")
-    assert registry.champion("wine") == 1
+    with TemporaryDirectory() as folder:  # not in pytest's own, which nobody else may enter
+        Path(folder).chmod(0o755)
+        home = shutil.copytree(registry.home("wine"), Path(folder) / "wine")
+        home.chmod(0o555)
+        refused = pytest.raises(StorageError, match=r"^wine cannot be written \(Permission denied\): mend that")
+        with as_nobody(), refused:
+            Registry(Path(folder)).promote("wine", 2, "no")
+        assert Registry(Path(folder)).champion("wine") == 1
+        home.chmod(0o755)
 
 
 def test_history_is_only_appended_to(registry: Registry):

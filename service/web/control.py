@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -10,7 +11,7 @@ import msgspec
 from flask import Blueprint, Response, current_app, request
 
 from service import promotion, shapes
-from service.calls import JSON, decode, read_body
+from service.calls import JSON, decode, read_body, seconds_left
 from service.config import Config
 from service.errors import ControlTokenError, ForbiddenError, MediaTypeError, RequestError, check_names
 from service.promotion import Promotion, Rollback
@@ -32,7 +33,7 @@ def promote(name: str) -> Response:
     """Make a published version champion."""
     asked = _asked(Promotion)
     registry, version = current.live().registry, int(asked.version)
-    event = promotion.promote(registry, name, version, asked.reason, asked.force, _caller())
+    event = promotion.promote(registry, name, version, asked.reason, asked.force, _caller(), _until())
     return _told(name, version, event.previous if event else version, event)
 
 
@@ -40,7 +41,7 @@ def promote(name: str) -> Response:
 def rollback(name: str) -> Response:
     """Go back to the champion before."""
     asked = _asked(Rollback)
-    event = promotion.rollback(current.live().registry, name, asked.reason, _caller())
+    event = promotion.rollback(current.live().registry, name, asked.reason, _caller(), _until())
     return _told(name, event.version, event.previous, event)
 
 
@@ -113,6 +114,11 @@ def _place(address: str) -> tuple[str, int | None]:
 def _caller() -> str:
     """Return who asks, as far as it is known: the address at the other end, which may be a proxy's."""
     return f"http from {request.environ.get('REMOTE_ADDR') or 'an unknown address'}"
+
+
+def _until() -> float:
+    """Return when, by the monotonic clock, the caller is told that it took too long: nothing is promoted after that."""
+    return time.monotonic() + seconds_left(request.environ, current_app.config["CELLAR"].deadline)
 
 
 def _told(name: str, champion: int, previous: int | None, event: Event | None) -> Response:
