@@ -44,6 +44,8 @@ class Toy:
 
     def is_quick(self, environ: Environ) -> bool:
         """Whether the event loop answers."""
+        if environ["PATH_INFO"] == "/undecided":
+            raise ZeroDivisionError
         return environ["PATH_INFO"].startswith("/quick")
 
     def __call__(self, environ: Environ, start: Callable[..., Any]) -> Any:
@@ -99,6 +101,15 @@ class Toy:
     def fail(self, environ: Environ, start: Callable[..., Any]) -> Any:
         """Raise."""
         raise ZeroDivisionError
+
+    def tired(self, environ: Environ, start: Callable[..., Any]) -> Any:
+        """Have the machine give no thread from now on."""
+
+        def fail(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        threading.Thread.start = fail  # type: ignore[method-assign]
+        return self.echo(environ, start)
 
     def inject(self, environ: Environ, start: Callable[..., Any], which: int = 0) -> Any:
         """Send a header that would be two, or none."""
