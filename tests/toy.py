@@ -262,6 +262,7 @@ def main() -> None:
     from gunicorn.app.base import BaseApplication
 
     from service.server import connection, crowd, incoming, outgoing, pace, stream, worker
+    from service.server.arbiter import Arbiter
 
     port, settings = int(sys.argv[1]), json.loads(sys.argv[2])
     for module in (connection, crowd, incoming, outgoing, pace, stream, worker):
@@ -280,7 +281,12 @@ def main() -> None:
                     self.cfg.set(name, settings[name])
 
         def load(self) -> Any:
+            while Path(settings.get("slow", "")).is_file():
+                time.sleep(0.05)
             return Toy(settings)
+
+        def run(self) -> None:
+            Arbiter(self).run()
 
     logging.disable()
     worker.fork_without_losing_signals()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import mmap
 import os
 import resource
 import signal
@@ -109,6 +110,10 @@ class Crew:
 
 class Worker(base.Worker):  # type: ignore[misc]
     """Gunicorn forks it, watches its heartbeat and tells it when to end."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.closes = mmap.mmap(-1, 1)  # the parent sees when this byte is set
 
     def init_process(self) -> None:
         """Make the event loop, then the application, and serve; what cannot start yet is tried again after a while."""
@@ -217,7 +222,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         """Take what waits to be taken, answer all that was sent, and end."""
         if self.closing:
             return
-        self.closing = True
+        self.closing, self.closes[0] = True, 1
         self.listening.close()
         self._look_at_the_clock()
         for connection in self.connections:
