@@ -26,7 +26,7 @@ REFUSED = "cellar.refused"
 """Where it keeps an error that the application has to answer with, before anything else."""
 
 WAITING = "cellar.waiting"
-"""Where our own server puts how many requests its worker is at, with this one."""
+"""Where our own server puts how many requests there are, with this one, for what answers it: event loop or threads."""
 
 WAITED = "cellar.waited"
 """Where our own server puts a function that tells for how many seconds a request's client was waited for."""

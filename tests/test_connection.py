@@ -39,8 +39,8 @@ def hasty() -> Iterator[Running]:
 def test_a_client_that_stopped_sending_is_answered(toy: Running):
     """All whole requests are answered before the end, also when a part of another one follows."""
     slow = request("/sleep?ms=200")
-    for behind in (b"", b"GET / HT", request(body=b"abc")[:-1], BIG[:100]):
-        assert statuses(toy.talk(slow + GET + behind)) == [200, 200]
+    for behind, told in ((b"", []), (b"GET / HT", []), (request(body=b"abc")[:-1], []), (BIG[:100], [400])):
+        assert statuses(toy.talk(slow + GET + behind)) == [200, 200, *told]
 
 
 def test_a_reply_survives_what_is_sent_behind_it(toy: Running):
@@ -164,3 +164,23 @@ def test_a_crawling_body_is_told(hasty: Running):
         while not select.select([client], [], [], 0.05)[0]:
             client.sendall(b"x")
         assert reply(client)[0].status == 408
+
+
+def test_replies_that_nobody_reads_are_not_gathered_without_end(toy: Running):
+    """Of requests sent ahead none is begun while the replies before are not taken; all are answered in the end."""
+    toy.ask("/quick/echo")
+    before = resident(toy)
+    with toy.connect() as client:
+        client.sendall(request("/quick/whole?size=1000000") * 500 + LAST)
+        time.sleep(1)
+        assert resident(toy) - before < 50_000_000
+        sizes = [len(body) for _, _, body in replies(everything(client))]
+    assert sizes[:-1] == [1_000_000] * 500
+
+
+def test_what_is_no_request_is_told_after_the_answers_before_it(toy: Running):
+    """A client that asks, and then sends nonsense, gets its answers and then hears what was wrong."""
+    for asked in ("/quick/echo", "/sleep?ms=200", "/pieces"):
+        told = replies(toy.talk(request(asked) * 3 + b"nonsense\r\n\r\n", end=False))
+        assert [status for status, _, _ in told] == [200, 200, 200, 400]
+        assert told[-1][1]["connection"] == "close" and b"not HTTP" in told[-1][2]

@@ -5,6 +5,7 @@ import resource
 import select
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import WINE
-from toy import Running, children, everything, replies, reply, request, running
+from toy import Running, children, everything, replies, reply, request, running, statuses
 
 from chaos.serving import serving
 from service.server.incoming import HELD
@@ -161,6 +162,48 @@ def test_a_table_that_comes_slowly_is_answered(wine_artifacts: Path, tmp_path: P
         client.sendall(sent[-1:])
         found, body = reply(client)
     assert (found.status, len(body.splitlines())) == (200, 50_001)
+
+
+# ---- what goes wrong before an answer is begun
+
+
+def test_one_request_that_goes_wrong_costs_no_other(toy: Running):
+    """Where it cannot even be told who answers, the client hears so, and the worker goes on."""
+    assert statuses(toy.talk((request("/undecided") + request() + request("/echo")) * 3)) == [500, 200, 200] * 3
+
+
+def test_where_no_thread_is_left_the_worker_goes_on(toy: Running):
+    """Only what needs one that is not there yet fails, and is told."""
+    toy.ask("/quick/tired")
+    assert statuses(toy.talk(request("/echo", BIG))) == [500]
+    assert statuses(toy.talk((request("/echo") + request("/pieces") + request()) * 3)) == [200] * 9
+
+
+def test_who_went_away_takes_no_place():
+    """Requests that no thread has begun count no more once their clients are gone, nor do they for the event loop."""
+    with running(max_inflight=30) as toy, ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(toy.connect()).sendall(request("/sleep?ms=2000"))
+        for _ in range(2):
+            gone = [toy.connect() for _ in range(20)]
+            for client in gone:
+                client.sendall(request("/sleep?ms=60000"))
+            assert toy.ask("/quick/echo")["waiting"] == 1
+            for client in gone:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.close()
+            eventually(lambda: toy.ask("/quick/alive")["Connection"] == 5)
+        assert toy.ask("/echo")["waiting"] == 5
+
+
+def test_who_was_told_too_late_takes_no_place():
+    """Requests that no thread has begun in time count no more once that was told."""
+    with running(deadline=2, EVERY=0.1) as toy, ExitStack() as stack:
+        clients = [stack.enter_context(toy.connect()) for _ in range(24)]
+        for client in clients:
+            client.sendall(request("/sleep?ms=3500"))
+        assert {reply(client)[0].status for client in clients} == {504}
+        assert toy.ask("/echo")["waiting"] == 5
 
 
 # ---- slow clients beside others

@@ -44,6 +44,8 @@ class Toy:
 
     def is_quick(self, environ: Environ) -> bool:
         """Whether the event loop answers."""
+        if environ["PATH_INFO"] == "/undecided":
+            raise ZeroDivisionError
         return environ["PATH_INFO"].startswith("/quick")
 
     def __call__(self, environ: Environ, start: Callable[..., Any]) -> Any:
@@ -99,6 +101,15 @@ class Toy:
     def fail(self, environ: Environ, start: Callable[..., Any]) -> Any:
         """Raise."""
         raise ZeroDivisionError
+
+    def tired(self, environ: Environ, start: Callable[..., Any]) -> Any:
+        """Have the machine give no thread from now on."""
+
+        def fail(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        threading.Thread.start = fail  # type: ignore[method-assign]
+        return self.echo(environ, start)
 
     def inject(self, environ: Environ, start: Callable[..., Any], which: int = 0) -> Any:
         """Send a header that would be two, or none."""
@@ -251,6 +262,7 @@ def main() -> None:
     from gunicorn.app.base import BaseApplication
 
     from service.server import connection, crowd, incoming, outgoing, pace, stream, worker
+    from service.server.arbiter import Arbiter
 
     port, settings = int(sys.argv[1]), json.loads(sys.argv[2])
     for module in (connection, crowd, incoming, outgoing, pace, stream, worker):
@@ -269,7 +281,12 @@ def main() -> None:
                     self.cfg.set(name, settings[name])
 
         def load(self) -> Any:
+            while Path(settings.get("slow", "")).is_file():
+                time.sleep(0.05)
             return Toy(settings)
+
+        def run(self) -> None:
+            Arbiter(self).run()
 
     logging.disable()
     worker.fork_without_losing_signals()

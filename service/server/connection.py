@@ -83,7 +83,7 @@ class Connection(asyncio.Protocol):
 
     def take(self, exchange: Exchange) -> None:
         """Have a request answered that is whole, after those before it."""
-        if self.active:
+        if self.busy:
             self.queue.append(exchange)
             self.ahead += exchange.size
             if self._holds_enough():
@@ -91,10 +91,18 @@ class Connection(asyncio.Protocol):
         else:
             self.begin(exchange)
 
+    @property
+    def busy(self) -> bool:
+        """Whether the next request has to wait: for an answer, or until its client takes those before."""
+        return self.active is not None or self.outgoing.full
+
     def begin(self, exchange: Exchange) -> None:
         """Have a request answered, now."""
         self.active = exchange
-        self.server.submit(exchange)
+        if exchange.refusal:
+            self.finish(exchange, exchange.refusal)
+        else:
+            self.server.submit(exchange)
 
     def pause(self) -> None:
         """Read no more for now."""
@@ -126,12 +134,11 @@ class Connection(asyncio.Protocol):
 
     def send(self, exchange: Exchange, reply: Iterable[bytes]) -> None:
         """Send a reply in pieces, which are made no faster than they are taken."""
-        pieces = Pieces(self, exchange, reply)
         if exchange is self.active:
-            self.outgoing.pieces = pieces
-            pieces.ask()
+            self.outgoing.pieces = Pieces(self, exchange, reply)
+            self.outgoing.pieces.ask()
         else:
-            pieces.drop()
+            self.server.beside(getattr(reply, "close", lambda: None))
 
     def break_off(self, exchange: Exchange) -> None:
         """End the connection in the middle of a reply, so that its client sees that it is not whole."""
@@ -148,31 +155,40 @@ class Connection(asyncio.Protocol):
         self.active, self.since, self.answered = None, self.server.now, time.monotonic()
         if not exchange.keep:
             self._let_go()
-        elif self.queue:
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin the next request and read on, unless the client does not take its replies."""
+        if self.busy:
+            return
+        if self.queue:
             following = self.queue.popleft()
             self.ahead -= following.size
             self.begin(following)
-            if not self._holds_enough():
-                self.resume()
-        elif self.paused:
-            self.resume()
+            if self._holds_enough():
+                return
+        self.resume()
 
     def refuse(self, status: int, detail: str) -> None:
         """Say what is wrong with what is no request, and end; what was asked before it is answered first."""
-        if self.incoming.stream:  # its reader answers
-            self.incoming.stream.end(ERRORS.get(status, RequestError)(detail))
-        if self.last or self.gone:
+        if self.gone:
             return
+        stream, last = self.incoming.stream, self.last
         self.last = True
-        if self.active:
-            return
+        if stream:  # its reader answers
+            stream.end(ERRORS.get(status, RequestError)(detail))
+        elif not last:
+            self.take(self._refusal(status, detail))
+
+    def _refusal(self, status: int, detail: str) -> Exchange:
         phrase = HTTPStatus(status).phrase
-        told = msgspec.json.encode({"type": "about:blank", "title": phrase, "status": status, "detail": detail})
         exchange = Exchange(self, {"SERVER_PROTOCOL": "HTTP/1.1", "REQUEST_METHOD": ""}, keep=False)
         again = [("Retry-After", "1")] if status == HTTPStatus.SERVICE_UNAVAILABLE else []
         exchange.start(f"{status} {phrase}", [("Content-Type", "application/problem+json"), *again])
-        self.outgoing.reply(exchange, told)
-        self._let_go()
+        told = {"type": "about:blank", "title": phrase, "status": status, "detail": detail}
+        exchange.refusal = msgspec.json.encode(told)
+        return exchange
 
     def _let_go(self) -> None:
         """End, but read on for a moment: a client that still sends would lose the reply otherwise."""
@@ -197,10 +213,11 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on."""
         self.outgoing.go_on()
+        self._go_on()
 
     def eof_received(self) -> bool:
         """Answer what was sent whole by a client that sends nothing more."""
-        if self.active is None or self.incoming.stream:
+        if not (self.active or self.queue) or self.incoming.stream:
             return False
         self.last = self.heard = True
         return True

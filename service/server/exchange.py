@@ -44,15 +44,18 @@ class Server(Protocol):
 
 
 class Exchange:
-    """One request, how many bytes it came in, and how its reply begins; a body that is still coming is a stream."""
+    """One request, how many bytes it came in, and how its reply begins; a body that is still coming is a stream.
 
-    __slots__ = ("bare", "chunked", "connection", "environ", "keep", "opened", "size", "stream", "told")
+    What is no request has a refusal in its place: the body of a reply that has begun.
+    """
+
+    __slots__ = ("bare", "chunked", "connection", "environ", "keep", "opened", "refusal", "size", "stream", "told")
 
     def __init__(self, connection: Any, environ: dict[str, Any], keep: bool) -> None:
         self.connection, self.environ, self.keep = connection, environ, keep
         self.told, self.bare, self.chunked, self.opened = b"", False, False, False
         self.stream: Stream | None = None
-        self.size = 0
+        self.size, self.refusal = 0, b""
 
     def start(self, status: str, headers: list[tuple[str, str]], error: Any = None) -> None:
         """Take note of the status and the headers: WSGI's `start_response`; ValueError if they would be misread."""

@@ -40,9 +40,12 @@ class Order(Protocol):
 
     server: Server
     transport: asyncio.Transport
-    active: Exchange | None
     last: bool
     ahead: int
+
+    @property
+    def busy(self) -> bool:
+        """Whether the next request has to wait."""
 
     def take(self, exchange: Exchange) -> None:
         """Have a request answered that is whole, after those before it."""
@@ -151,7 +154,7 @@ class Incoming:
         ):
             self._look_closer(version, environ)
         length = environ.get("CONTENT_LENGTH", "0")
-        if self.order.last or self.order.active:
+        if self.order.last or self.order.busy:
             return
         if len(length) > 9 and int(length) > self.server.most:
             self._stream(self.exchange)  # nobody waits for what will be refused
@@ -173,7 +176,7 @@ class Incoming:
         else:
             pieces.append(bytearray(piece))
         if self.size + self.order.ahead > HELD:
-            if self.order.active:
+            if self.order.busy:
                 self.order.pause()
             elif self.exchange:
                 self._stream(self.exchange)

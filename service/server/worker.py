@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import mmap
 import os
 import resource
 import signal
 import socket
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -76,23 +78,47 @@ def _share_memory() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
-class Crew:
-    """Threads, and the requests that they are given, each with the time at which it came."""
+def _started(threads: int) -> ThreadPoolExecutor:
+    """Return threads that run already: later the machine may have none to give."""
+    pool, together = ThreadPoolExecutor(threads), threading.Barrier(threads)
+    for each in [pool.submit(together.wait) for _ in range(threads)]:
+        each.result()
+    return pool
 
-    def __init__(self, threads: int) -> None:
-        self.pool = ThreadPoolExecutor(threads)
-        self.requests: dict[Exchange, float] = {}
+
+class Crew:
+    """Threads, the requests that they are at, and those that wait for one, each with the time at which it came."""
+
+    def __init__(self, pool: ThreadPoolExecutor, threads: int) -> None:
+        self.pool, self.threads = pool, threads
+        self.running: dict[Exchange, float] = {}
+        self.waiting: dict[Exchange, float] = {}
+
+    @property
+    def requests(self) -> dict[Exchange, float]:
+        """All requests."""
+        return self.running | self.waiting
+
+    def next(self) -> Exchange | None:
+        """Return the request that is to be begun now, if there is one and a thread for it."""
+        if not self.waiting or len(self.running) >= self.threads:
+            return None
+        exchange = next(iter(self.waiting))
+        self.running[exchange] = self.waiting.pop(exchange)
+        return exchange
 
 
 class Worker(base.Worker):  # type: ignore[misc]
     """Gunicorn forks it, watches its heartbeat and tells it when to end."""
 
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.closes = mmap.mmap(-1, 1)  # the parent sees when this byte is set
+
     def init_process(self) -> None:
         """Make the event loop, then the application, and serve; what cannot start yet is tried again after a while."""
         self.loop = uvloop.new_event_loop()
         asyncio.set_event_loop(self.loop)
-        self.whole, self.coming = Crew(THREADS), Crew(PATIENT)
-        self.senders = ThreadPoolExecutor(THREADS)
         self.connections: set[Connection] = set()
         self.ready: deque[Exchange] = deque()
         self.scheduled = self.closing = False
@@ -105,6 +131,9 @@ class Worker(base.Worker):  # type: ignore[misc]
         self.places = places()
         code = 0
         try:
+            self.whole = Crew(_started(THREADS), THREADS)
+            self.coming = Crew(ThreadPoolExecutor(PATIENT), PATIENT)
+            self.senders = _started(THREADS)
             super().init_process()
         except Exception:
             log.exception("a worker broke down")
@@ -159,9 +188,15 @@ class Worker(base.Worker):  # type: ignore[misc]
         self._count()
 
     def lost(self, connection: Connection) -> None:
-        """Forget a connection that is gone."""
+        """Forget a connection that is gone, and its request if no thread has begun it."""
         self.connections.discard(connection)
+        self._drop(connection.active)
         self._count()
+
+    def _drop(self, exchange: Exchange | None) -> None:
+        if exchange:
+            self.whole.waiting.pop(exchange, None)
+            self.coming.waiting.pop(exchange, None)
 
     def _count(self) -> None:
         self.listening.count(len(self.connections) + len(self.tasks))
@@ -187,7 +222,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         """Take what waits to be taken, answer all that was sent, and end."""
         if self.closing:
             return
-        self.closing = True
+        self.closing, self.closes[0] = True, 1
         self.listening.close()
         self._look_at_the_clock()
         for connection in self.connections:
@@ -203,20 +238,47 @@ class Worker(base.Worker):  # type: ignore[misc]
     # ---- requests
 
     def submit(self, exchange: Exchange) -> None:
-        """Have a request answered: soon, after what came before it; one too many hears so at once."""
-        waiting = self._count_coming() if exchange.stream else len(self.whole.requests) + len(self.ready)
-        exchange.environ[WAITING] = waiting + 1
-        if waiting >= self.limit:
-            self.loop.call_soon(self._answer_now, exchange)
+        """Have a request answered: soon, after those that wait for the same; one too many hears so at once."""
+        try:
+            quick = self._is_quick(exchange)
+        except Exception as error:
+            self.loop.call_soon(self.fail, exchange, error)
             return
-        self.ready.append(exchange)
-        if not self.scheduled:
-            self.scheduled = True
-            self.loop.call_soon(self._answer)
+        if exchange.environ[WAITING] > self.limit:
+            self.loop.call_soon(self._answer_now, exchange)
+        elif quick:
+            self.ready.append(exchange)
+            self._schedule()
+        else:
+            crew = self.coming if exchange.stream else self.whole
+            crew.waiting[exchange] = self.now
+            self._begin(crew)
+
+    def _is_quick(self, exchange: Exchange) -> bool:
+        """Return whether the event loop answers a request; take note of how many wait for that, or for a thread."""
+        environ = exchange.environ
+        environ[WAITING] = len(self.ready) + 1
+        quick: bool = self.wsgi.is_quick(environ)
+        if not quick:
+            environ[WAITING] = 1 + (self._count_coming() if exchange.stream else len(self.whole.requests))
+        return quick
 
     def _count_coming(self) -> int:
         """Return how many long bodies wait for this worker, and not for their clients."""
         return sum(not (each.stream and each.stream.waits) for each in self.coming.requests)
+
+    def _begin(self, crew: Crew) -> None:
+        """Have threads begin what waits for them."""
+        while exchange := crew.next():
+            try:
+                crew.pool.submit(self._answer_beside, exchange, crew)
+            except Exception as error:  # such as that there is no thread to be had
+                del crew.running[exchange]
+                self.loop.call_soon(self.fail, exchange, error)
+
+    def _ended(self, exchange: Exchange, crew: Crew) -> None:
+        crew.running.pop(exchange, None)
+        self._begin(crew)
 
     def call(self, function: Callable[..., Any], *args: Any) -> None:
         """Call a function in the event loop, from whatever thread."""
@@ -235,22 +297,19 @@ class Worker(base.Worker):  # type: ignore[misc]
             exchange.start("500 Internal Server Error", [("Content-Type", "text/plain")])
             exchange.connection.finish(exchange, b"")
 
+    def _schedule(self) -> None:
+        if self.ready and not self.scheduled:
+            self.scheduled = True
+            self.loop.call_soon(self._answer)
+
     def _answer(self) -> None:
         """Answer requests in their order, but look at the sockets in between."""
-        began, ready = time.perf_counter(), self.ready
-        while ready:
-            exchange = ready.popleft()
-            if self.wsgi.is_quick(exchange.environ):
-                self._answer_now(exchange)
-            else:
-                crew = self.coming if exchange.stream else self.whole
-                crew.requests[exchange] = self.now
-                crew.pool.submit(self._answer_beside, exchange, crew)
-            if time.perf_counter() - began > SLICE:
-                break
-        self.scheduled = bool(ready)
-        if ready:
-            self.loop.call_soon(self._answer)
+        began, self.scheduled = time.perf_counter(), False
+        try:
+            while self.ready and time.perf_counter() - began < SLICE:
+                self._answer_now(self.ready.popleft())
+        finally:
+            self._schedule()
 
     def _answer_now(self, exchange: Exchange) -> None:
         try:
@@ -274,7 +333,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         except Exception as error:
             self.call(self.fail, exchange, error)
         finally:
-            self.call(crew.requests.pop, exchange)
+            self.call(self._ended, exchange, crew)
 
     def _end_the_slowest(self) -> None:
         """Where bodies that come slowly take the threads of others, end those that were waited for longest."""
@@ -286,7 +345,7 @@ class Worker(base.Worker):  # type: ignore[misc]
 
     def _end_the_late(self) -> None:
         """Tell who waits for longer than the deadline, though the thread cannot be told; replace what hangs."""
-        for exchange, came in [*self.whole.requests.items(), *self.coming.requests.items()]:
+        for exchange, came in (self.whole.requests | self.coming.requests).items():
             took = self.now - came - (exchange.stream.waited() if exchange.stream else 0)
             if took > self.deadline:
                 self._tell_too_late(exchange)
@@ -296,6 +355,7 @@ class Worker(base.Worker):  # type: ignore[misc]
                 self.loop.call_later(self.deadline, self.loop.stop)  # nobody else ends it where a client goes on
 
     def _tell_too_late(self, exchange: Exchange) -> None:
+        self._drop(exchange)
         connection = exchange.connection
         if connection.active is exchange:
             told = {**exchange.environ, REFUSED: too_late(self.deadline), WAITING: 1}
