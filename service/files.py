@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-AGAIN = 0.01
+AGAIN = 0.002
 """Seconds between two attempts at a lock."""
 
 HALF_WRITTEN = re.compile(r"\..+-[0-9]+-[0-9a-f]{8}")

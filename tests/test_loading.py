@@ -10,7 +10,7 @@ import pytest
 
 from service import bundle, publication
 from service.errors import BundleError, LoadingError
-from service.loading import BRIEF, LONGEST, SHORTEST, Loader, untried
+from service.loading import BRIEF, LONGEST, SHORTEST, Loader, Version, Waiting, untried
 from service.registry import Registry
 from service.trial import PATIENCE, Tried
 from tests.conftest import changed
@@ -160,6 +160,27 @@ def test_one_trial_at_a_time(registry: Registry):
         thread.join()
     assert most == [1]
     assert sorted(trials.folders) == [registry.place(*version) for version in versions]
+
+
+def test_what_waits_for_its_trial_waits_once():
+    """A version that is put again before its trial is over is tried once, and after that it may wait anew."""
+    waiting, tried = Waiting(), list[Sequence[Version]]()
+
+    def attempt(versions: Sequence[Version]) -> None:
+        waiting.put(versions[0])
+        tried.append(versions)
+        raise OSError("full")
+
+    for version in (WINE, ("wine", 2), WINE):
+        waiting.put(version)
+    for _ in range(2):
+        with pytest.raises(OSError, match="full"):
+            waiting.next(attempt, 0)
+    waiting.next(attempt, 0)
+    assert tried == [[WINE], [("wine", 2)]]
+    waiting.put(WINE)
+    with pytest.raises(OSError, match="full"):
+        waiting.next(attempt, 0)
 
 
 def test_where_no_process_can_be_started_the_reason_is_told(registry: Registry):
