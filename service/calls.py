@@ -52,6 +52,7 @@ class Facts(msgspec.Struct, omit_defaults=True):
     error: str = ""
     trace: str = ""
     body: str = ""
+    dropped: int = 0
 
 
 class Answer:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import select
 import socket
@@ -7,11 +8,12 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from toy import Running, chunked, everything, replies, reply, request, resident, running, statuses
 
-from service.server.connection import PIPELINED, SLICE
+from service.server.connection import PIPELINED, SLICE, Connection
 from service.server.incoming import HELD
 
 GET = request(method="GET")
@@ -184,3 +186,20 @@ def test_what_is_no_request_is_told_after_the_answers_before_it(toy: Running):
         told = replies(toy.talk(request(asked) * 3 + b"nonsense\r\n\r\n", end=False))
         assert [status for status, _, _ in told] == [200, 200, 200, 400]
         assert told[-1][1]["connection"] == "close" and b"not HTTP" in told[-1][2]
+
+
+def test_who_is_gone_is_refused_nothing():
+    """A connection may be lost before its thread knows: what it is told then goes nowhere, and is no fault."""
+    server = SimpleNamespace(now=time.monotonic(), base={}, connections=set(), places=1, lost=lambda _: None)
+    ours, theirs = socket.socketpair()
+
+    async def lose() -> Connection:
+        _, connection = await asyncio.get_running_loop().connect_accepted_socket(lambda: Connection(server), ours)
+        theirs.close()
+        while not connection.gone:
+            await asyncio.sleep(0.01)
+        return connection
+
+    connection = asyncio.run(lose())
+    connection.refuse(503, "too many send at once")
+    assert connection.gone and not connection.last and not connection.queue

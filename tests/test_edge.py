@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import gc
 import json
+import os
 import threading
 import weakref
 from pathlib import Path
@@ -218,3 +219,25 @@ def test_the_script_of_the_documentation_comes_whole(app: Flask):
     environ = EnvironBuilder("/docs/swagger-ui-bundle.js").get_environ()
     reply = app.wsgi_app(environ, lambda *_: None)
     assert isinstance(reply, list) and len(reply[0]) > 1_000_000
+
+
+def test_a_log_that_nobody_reads_costs_no_answer(config: dict[str, Any], row: list[Any]):
+    """Lines for which a pipe has no room are dropped, and counted in the first one that is taken again."""
+    reading, writing = os.pipe()
+    kept = os.dup(1)
+    client = made(config, log="values")
+    os.dup2(writing, 1)
+    try:
+        asked = sum(client.post("/predict", json=[row] * 100).status_code == 200 for _ in range(30))
+        os.set_blocking(reading, False)
+        taken = os.read(reading, 1 << 20)
+        client.post("/predict", json=[row])
+        last = os.read(reading, 1 << 20)
+    finally:
+        os.dup2(kept, 1)
+        for each in (reading, writing, kept):
+            os.close(each)
+    whole = [json.loads(line) for line in taken.splitlines(keepends=True) if line.endswith(b"\n")]
+    assert asked == 30 and len(taken) <= 1 << 16 and 0 < len(whole) < 30
+    assert json.loads(last)["dropped"] == 30 - len(whole)
+    assert last.startswith(b"\n") is not taken.endswith(b"\n")

@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 
 from service.errors import CellarError, OverloadError, RequestError, SlowError
-from service.server.crowd import make_room
+from service.server.crowd import STILL, make_room
 from service.server.exchange import Exchange, Server
-from service.server.incoming import BEGUN, HELD, NOTHING, Incoming
+from service.server.incoming import BEGUN, BODY, HELD, NOTHING, Incoming
 from service.server.outgoing import Outgoing, Pieces
 from service.server.pace import PATIENCE, SLOWEST
 
@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
         self.queue: deque[Exchange] = deque()
         self.ahead = 0
         self.kept = memoryview(b"")
-        self.gone = self.last = self.heard = self.paused = False
+        self.asked = self.gone = self.last = self.heard = self.paused = False
         self.since = self.halted = server.now
         self.answered = time.monotonic()  # more exact than the server's: many come within a second
 
@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
 
     def begin(self, exchange: Exchange) -> None:
         """Have a request answered, now."""
-        self.active = exchange
+        self.active, self.asked = exchange, True
         if exchange.refusal:
             self.finish(exchange, exchange.refusal)
         else:
@@ -235,11 +235,22 @@ class Connection(asyncio.Protocol):
         self.incoming.close()
         del self.incoming, self.outgoing  # they hold this connection: circles otherwise
 
+    def is_spare(self) -> bool:
+        """Whether it may go for another: it waits for no answer, and no body or reply of it moves."""
+        if self.active and not self.active.opened:
+            return False
+        moves = self.incoming.stage == BODY or self.outgoing.pieces or self.transport.get_write_buffer_size()
+        return not moves or self._still() > STILL
+
+    def _still(self) -> float:
+        """Return for how many seconds nothing came and nothing was taken."""
+        return self.server.now - max(self.since, self.outgoing.moved)
+
     def sweep(self, patience: float) -> None:
         """Give the client up if it is waited for too long; `patience` is for one that asks nothing."""
         now, incoming = self.server.now, self.incoming
         quiet = self.active is None and not self.transport.get_write_buffer_size()
-        still = now - max(self.since, self.outgoing.moved)
+        still = self._still()
         if self.outgoing.is_too_slow() or (self.last and quiet and still > TELL):
             self.transport.abort()
         elif self.last or self.paused:

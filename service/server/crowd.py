@@ -9,6 +9,8 @@ CONNECTIONS = 1024
 """Connections that a worker has at most: each may hold some megabytes."""
 FILES = 3
 """Descriptors that a connection may need: its own, one for a long body and one for a long reply."""
+STILL = 5
+"""Seconds without a byte after which a body that is coming, or a reply that is being taken, keeps nobody out."""
 
 
 def places() -> int:
@@ -18,15 +20,16 @@ def places() -> int:
 
 
 def make_room(connections: set[Any], places: int, newcomer: Any) -> bool:
-    """End those that were answered longest ago until there are places enough; return False if there are not.
+    """End some until there are places enough, return False if there are not.
 
-    None is ended that waits for an answer; one that only fetches its reply is, as it may do that for hours.
+    Those that never asked go first, then those that were answered longest ago. None goes that waits for an answer, or
+    whose body or reply moves.
     """
     while len(connections) > places:
-        spare = [each for each in connections if each is not newcomer and (not each.active or each.active.opened)]
+        spare = [each for each in connections if each is not newcomer and each.is_spare()]
         if not spare:
             return False
-        oldest = min(spare, key=lambda each: each.answered)
+        oldest = min(spare, key=lambda each: (each.asked, each.answered))
         connections.discard(oldest)
         oldest.transport.abort()
     return True

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+import select
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -49,6 +51,7 @@ class Edge:
         self.inner, self.config, self.metrics = inner, config, metrics
         self.lane = Lane(dialects, live, config)
         self.running: set[int] = set()
+        self.log = Log()
         metrics.inflight = lambda: len(self.running)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Reply:
@@ -130,7 +133,7 @@ class Edge:
         if self.config.log == "values" and BODY in environ:
             facts.body = environ[BODY][:VALUES_SHOWN].decode("utf-8", "replace")
         if self.config.log != "errors" or facts.status >= 500:
-            _log(facts)
+            self.log.write(facts)
 
     def _may_read(self, environ: Environ) -> bool:
         # Who may change what is served may also see it.
@@ -174,11 +177,36 @@ def _facts(environ: Environ) -> Facts:
     )
 
 
-def _log(facts: Facts) -> None:
-    try:
-        os.write(1, msgspec.json.encode(facts) + b"\n")
-    except OSError:
-        return  # a log that nobody takes must not cost an answer
+class Log:
+    """Lines on standard output; one for which there is no room is dropped at once, and counted in the next."""
+
+    def __init__(self) -> None:
+        self._lock, self._room = threading.Lock(), select.poll()
+        self._room.register(1, select.POLLOUT)
+        self._dropped, self._torn = 0, b""
+
+    def write(self, facts: Facts) -> None:
+        """Write what is told of a request."""
+        with self._lock:
+            facts.dropped = self._dropped
+            line = self._torn + msgspec.json.encode(facts) + b"\n"
+            written = self._write(line)
+            if written == len(line):
+                self._dropped, self._torn = 0, b""
+            else:
+                self._dropped += 1
+                self._torn = b"\n" if written else self._torn
+
+    def _write(self, line: bytes) -> int:
+        """Write so much of a line as there is room for: where there is any, a pipe has it for so many bytes."""
+        for at in range(0, len(line), select.PIPE_BUF):
+            try:
+                if not self._room.poll(0):
+                    return at
+                os.write(1, line[at : at + select.PIPE_BUF])
+            except OSError:
+                return at  # there is nobody any more
+        return len(line)
 
 
 def _headers(environ: Environ) -> list[tuple[str, str]]:
