@@ -35,7 +35,7 @@ LAYERS = [
     {"app"},
     {"server.stream", "server.pace", "server.crowd", "server.listening"},
     {"server.exchange"},
-    {"server.incoming", "server.outgoing"},
+    {"server.incoming", "server.outgoing", "server.crew"},
     {"server.connection"},
     {"server.worker", "server.arbiter"},
     {"__main__"},

@@ -11,7 +11,6 @@ import resource
 import signal
 import socket
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from gunicorn.workers import base
 
 from service.calls import REFUSED, WAITING, too_late
 from service.server.connection import IDLE, Connection
+from service.server.crew import Crew, started
 from service.server.crowd import places
 from service.server.exchange import Exchange
 from service.server.listening import Listening, refuse_newcomers
@@ -78,36 +78,6 @@ def _share_memory() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
-def _started(threads: int) -> ThreadPoolExecutor:
-    """Return threads that run already: later the machine may have none to give."""
-    pool, together = ThreadPoolExecutor(threads), threading.Barrier(threads)
-    for each in [pool.submit(together.wait) for _ in range(threads)]:
-        each.result()
-    return pool
-
-
-class Crew:
-    """Threads, the requests that they are at, and those that wait for one, each with the time at which it came."""
-
-    def __init__(self, pool: ThreadPoolExecutor, threads: int) -> None:
-        self.pool, self.threads = pool, threads
-        self.running: dict[Exchange, float] = {}
-        self.waiting: dict[Exchange, float] = {}
-
-    @property
-    def requests(self) -> dict[Exchange, float]:
-        """All requests."""
-        return self.running | self.waiting
-
-    def next(self) -> Exchange | None:
-        """Return the request that is to be begun now, if there is one and a thread for it."""
-        if not self.waiting or len(self.running) >= self.threads:
-            return None
-        exchange = next(iter(self.waiting))
-        self.running[exchange] = self.waiting.pop(exchange)
-        return exchange
-
-
 class Worker(base.Worker):  # type: ignore[misc]
     """Gunicorn forks it, watches its heartbeat and tells it when to end."""
 
@@ -131,9 +101,9 @@ class Worker(base.Worker):  # type: ignore[misc]
         self.places = places()
         code = 0
         try:
-            self.whole = Crew(_started(THREADS), THREADS)
+            self.whole = Crew(started(THREADS), THREADS)
             self.coming = Crew(ThreadPoolExecutor(PATIENT), PATIENT)
-            self.senders = _started(THREADS)
+            self.senders = started(THREADS)
             super().init_process()
         except Exception:
             log.exception("a worker broke down")
