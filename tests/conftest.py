@@ -19,6 +19,7 @@ import outside
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from toy import Running, running
 
 import workshop  # noqa: F401  before anything else imports jsonschema: it spares a second
 from chaos.serving import Served, serving
@@ -445,3 +446,17 @@ def browser() -> Iterator[Browser]:
         started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         yield started
         started.close()
+
+
+@pytest.fixture(scope="module")
+def toy() -> Iterator[Running]:
+    """The toy on one worker."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[Running]:
+    """The toy on one worker that has little patience."""
+    with running(PATIENCE=1, IDLE=2, TELL=1, EVERY=0.1) as server:
+        yield server

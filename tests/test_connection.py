@@ -7,7 +7,6 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -19,20 +18,6 @@ from service.server.incoming import HELD
 GET = request(method="GET")
 LAST = request(method="GET", head="Connection: close\r\n")
 BIG = b"0123456789abcdef" * (HELD // 16 + 1000)
-
-
-@pytest.fixture(scope="module")
-def toy() -> Iterator[Running]:
-    """The toy on one worker."""
-    with running() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def hasty() -> Iterator[Running]:
-    """The toy on one worker that has little patience."""
-    with running(PATIENCE=1, IDLE=2, TELL=1, EVERY=0.1) as server:
-        yield server
 
 
 # ---- clients that go

@@ -6,12 +6,11 @@ import json
 import re
 import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from toy import Running, chunked, everything, replies, reply, request, running, statuses
+from toy import Running, chunked, everything, replies, reply, request, statuses
 
 from service.server.incoming import HEAD, HEADERS, HELD
 
@@ -19,13 +18,6 @@ GET = request(method="GET")
 LAST = request(method="GET", head="Connection: close\r\n")
 CHANGING = re.compile(rb'Date: [^\r]*\r\n|"waiting": \d+')
 BIG = b"0123456789abcdef" * (HELD // 16 + 1000)
-
-
-@pytest.fixture(scope="module")
-def toy() -> Iterator[Running]:
-    """The toy on one worker."""
-    with running() as server:
-        yield server
 
 
 def refused(toy: Running, sent: bytes, status: int, detail: str) -> None:

@@ -3,26 +3,11 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 from toy import Running, everything, replies, reply, request, resident, running, statuses
 
 GET = request(method="GET")
-
-
-@pytest.fixture(scope="module")
-def toy() -> Iterator[Running]:
-    """The toy on one worker."""
-    with running() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def hasty() -> Iterator[Running]:
-    """The toy on one worker that has little patience."""
-    with running(PATIENCE=1, IDLE=2, TELL=1, EVERY=0.1) as server:
-        yield server
 
 
 def test_connections_are_kept_as_their_clients_ask(toy: Running):
